@@ -1,0 +1,155 @@
+"""Addresses: localpart@domain/resource, prepared by PRECIS (RFC 7622).
+
+A JID is immutable and, while it is in the cache, one object for each address, so that comparing is mostly `is`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv6Address
+from typing import Final
+from xml.sax.saxutils import escape
+
+import idna
+from precis_i18n import get_profile
+
+_MAX_PART: Final = 1023  # octets, RFC 7622 §3.2 to §3.4
+_CACHE: Final = 65536
+_LOCALPART_FORBIDDEN: Final = frozenset("\"&'/:<>@")  # RFC 7622 §3.3.1
+_ASCII_LOCALPART: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._!#$%()*+,;=?[\\]^`{|}~")
+_ASCII_DOMAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
+
+_username = get_profile("UsernameCaseMapped")
+_opaque = get_profile("OpaqueString")
+
+
+class InvalidJID(ValueError):  # noqa: N818
+    """The text is no address by RFC 7622; answered with `jid-malformed`."""
+
+
+class JID:
+    """An address.
+
+    `localpart` and `resource` are empty where the address has none. `bare` is the address without its resource (itself,
+    if it has none). `xml` is the whole address, UTF-8, escaped for an attribute value between either kind of quotes.
+    """
+
+    __slots__ = ("_hash", "_text", "bare", "domain", "localpart", "resource", "xml")
+
+    localpart: str
+    domain: str
+    resource: str
+    bare: JID
+    xml: bytes
+
+    def __init__(self, localpart: str, domain: str, resource: str) -> None:
+        """From parts that are prepared already; everybody else calls `parse` or `of`."""
+        bare = f"{localpart}@{domain}" if localpart else domain
+        text = f"{bare}/{resource}" if resource else bare
+        self.localpart = localpart
+        self.domain = domain
+        self.resource = resource
+        self._text = text
+        self._hash = hash(text)
+        self.xml = escape(text, {"'": "&apos;", '"': "&quot;"}).encode()
+        self.bare = _parse(bare) if resource else self
+
+    @staticmethod
+    def parse(text: str) -> JID:
+        """The address that `text` stands for; raises InvalidJID."""
+        return _parse(text)
+
+    @staticmethod
+    def of(localpart: str, domain: str, resource: str = "") -> JID:
+        """The address of these parts, each prepared by its profile; raises InvalidJID."""
+        return JID(_localpart(localpart) if localpart else "", _domain(domain), _resource(resource) if resource else "")
+
+    def with_resource(self, resource: str) -> JID:
+        """The full address of `resource` at this account; raises InvalidJID if the text is no resource."""
+        return JID(self.localpart, self.domain, _resource(resource))
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether the address has no resource."""
+        return self.bare is self
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"JID({self._text!r})"
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, JID) and self._text == other._text)
+
+
+@lru_cache(_CACHE)
+def _parse(text: str) -> JID:
+    rest, slash, resource = text.partition("/")  # RFC 7622 §3.2: the first slash, then the first at-sign
+    localpart, at, domain = rest.partition("@")
+    if not at:
+        localpart, domain = "", rest
+    elif not localpart:
+        raise InvalidJID("empty localpart")
+    if slash and not resource:
+        raise InvalidJID("empty resource")
+    localpart = _localpart(localpart) if at else ""
+    domain = _domain(domain)
+    resource = _resource(resource) if slash else ""
+    return JID(localpart, domain, resource)
+
+
+def _bounded(part: str, what: str) -> str:
+    if not part or len(part.encode("utf-8", "surrogatepass")) > _MAX_PART:
+        raise InvalidJID(f"{what} is empty or longer than {_MAX_PART} octets")
+    return part
+
+
+def _localpart(text: str) -> str:
+    if _ASCII_LOCALPART.issuperset(text):
+        return _bounded(text, "localpart")
+    _bounded(text, "localpart")
+    try:
+        prepared = _username.enforce(text)
+    except (UnicodeError, ValueError) as error:
+        raise InvalidJID("localpart: not allowed by UsernameCaseMapped") from error
+    if not _LOCALPART_FORBIDDEN.isdisjoint(prepared):
+        raise InvalidJID("localpart: forbidden character")
+    return _bounded(prepared, "localpart")
+
+
+def _domain(text: str) -> str:
+    text = text.removesuffix(".")  # RFC 7622 §3.2: a trailing dot is stripped before anything else
+    _bounded(text, "domain")
+    if text.startswith("["):
+        return _ipv6(text)
+    if not _ASCII_DOMAIN.issuperset(text) or "xn--" in text:
+        try:
+            text = idna.decode(text.lower() if text.isascii() else text, uts46=True)
+        except (idna.IDNAError, UnicodeError) as error:
+            raise InvalidJID("domain: not an internationalised domain name") from error
+    if any(not 0 < len(label) <= 63 for label in text.split(".")):
+        raise InvalidJID("domain: a label is empty or too long")
+    return _bounded(text, "domain")
+
+
+def _ipv6(text: str) -> str:
+    try:
+        if not text.endswith("]"):
+            raise InvalidJID("domain: unterminated IPv6 address")
+        return f"[{IPv6Address(text[1:-1])}]"
+    except AddressValueError as error:
+        raise InvalidJID("domain: not an IPv6 address") from error
+
+
+def _resource(text: str) -> str:
+    _bounded(text, "resource")
+    if text.isascii() and text.isprintable():
+        return text
+    try:
+        return _bounded(_opaque.enforce(text), "resource")
+    except (UnicodeError, ValueError) as error:
+        raise InvalidJID("resource: not allowed by OpaqueString") from error

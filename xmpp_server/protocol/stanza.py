@@ -1,0 +1,243 @@
+"""The stanza: a sealed envelope.
+
+Routing, hints, carbons, archive and fan-out work on the start tag and a table of contents of the children; the payload
+travels as the bytes that came, and a child is parsed only when somebody asks for it. A stanza is immutable: a change
+makes a new envelope that shares the bytes.
+
+The payload is in *plain form*: strict UTF-8 XML that stands alone below a start tag whose default namespace is the
+stream's, uses no prefix but `xml`, and leaves `xmlns` out where it would name the stream's own namespace. So it can go
+out under any start tag: of a client, a server, a component, or, context-free, into `<forwarded/>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal
+from xml.sax.saxutils import escape
+
+from . import ns
+from .element import Element, parse
+from .errors import StanzaError
+from .jid import JID
+
+_QUOTES: Final = {"'": "&apos;", "\n": "&#10;", "\t": "&#9;", "\r": "&#13;"}
+
+Name = Literal["message", "presence", "iq"]
+
+
+def qname(ns: str, name: str) -> str:
+    """The key of a child element of this name, as `Child.key` has it."""
+    return f"{ns}\n{name}"
+
+
+BODY: Final = qname(ns.CLIENT, "body")
+ERROR: Final = qname(ns.CLIENT, "error")
+
+
+class Child:
+    """An entry in the table of contents: one child element of a stanza.
+
+    `key` is its qname, `attrs` its attributes in pairs: name, value, name, value (names as expat gives them: a
+    namespace, if any, before a line feed); `start` and `end` the range of its bytes in the stanza's payload.
+    """
+
+    __slots__ = ("attrs", "end", "key", "start")
+
+    def __init__(self, key: str, attrs: list[str], start: int, end: int) -> None:
+        self.key = key
+        self.attrs = attrs
+        self.start = start
+        self.end = end
+
+    @property
+    def ns(self) -> str:
+        return self.key.rpartition("\n")[0]
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition("\n")[2]
+
+    def get(self, name: str, default: str = "") -> str:
+        """The value of the attribute, or `default`."""
+        attrs = self.attrs
+        for i in range(0, len(attrs), 2):
+            if attrs[i] == name:
+                return attrs[i + 1]
+        return default
+
+
+class Stanza:
+    """A message, presence or iq. `type`, `id` and `lang` are empty where the attribute is absent; `extra` holds further
+    attributes of the start tag without a namespace, or None."""
+
+    __slots__ = ("children", "extra", "id", "lang", "name", "payload", "sender", "to", "type")
+
+    def __init__(
+        self,
+        name: str,
+        sender: JID | None,
+        to: JID | None,
+        type: str,  # noqa: A002
+        id: str,  # noqa: A002
+        lang: str,
+        extra: dict[str, str] | None,
+        children: tuple[Child, ...],
+        payload: bytes,
+    ) -> None:
+        self.name = name
+        self.sender = sender
+        self.to = to
+        self.type = type
+        self.id = id
+        self.lang = lang
+        self.extra = extra
+        self.children = children
+        self.payload = payload
+
+    @classmethod
+    def build(
+        cls,
+        name: Name,
+        *elements: Element,
+        sender: JID | None = None,
+        to: JID | None = None,
+        type: str = "",  # noqa: A002
+        id: str = "",  # noqa: A002
+    ) -> Stanza:
+        """A stanza of our own with these children."""
+        empty = cls(name, sender, to, type, id, "", None, (), b"")
+        return empty.with_child(*elements) if elements else empty
+
+    # -- reading
+
+    def has(self, ns: str, name: str) -> bool:
+        """Whether a child of this name is there."""
+        key = qname(ns, name)
+        return any(child.key == key for child in self.children)
+
+    def find(self, ns: str, name: str) -> Child | None:
+        """The entry of the first child of this name, or None."""
+        key = qname(ns, name)
+        for child in self.children:
+            if child.key == key:
+                return child
+        return None
+
+    def child(self, ns: str, name: str) -> Element | None:
+        """The first child of this name, parsed, or None."""
+        child = self.find(ns, name)
+        return None if child is None else self.parse(child)
+
+    def parse(self, child: Child) -> Element:
+        """The child, parsed."""
+        return parse(self.payload[child.start : child.end])
+
+    # -- writing
+
+    def to_bytes(self, xmlns: str = "") -> bytes:
+        """The stanza as it is sent; `xmlns` names its namespace where the context does not (WebSocket, `<forwarded/>`,
+        the archive)."""
+        parts = [b"<", self.name.encode()]
+        if xmlns:
+            parts.append(f" xmlns='{xmlns}'".encode())
+        if self.type:
+            parts.append(f" type='{_attr(self.type)}'".encode())
+        if self.id:
+            parts.append(f" id='{_attr(self.id)}'".encode())
+        if self.to is not None:
+            parts += (b" to='", self.to.xml, b"'")
+        if self.sender is not None:
+            parts += (b" from='", self.sender.xml, b"'")
+        if self.lang:
+            parts.append(f" xml:lang='{_attr(self.lang)}'".encode())
+        if self.extra:
+            parts += (f" {key}='{_attr(value)}'".encode() for key, value in self.extra.items())
+        if self.payload:
+            parts += (b">", self.payload, b"</", self.name.encode(), b">")
+        else:
+            parts.append(b"/>")
+        return b"".join(parts)
+
+    # -- changing
+
+    def stamped(
+        self,
+        *,
+        sender: JID | None = None,
+        to: JID | None = None,
+        type: str | None = None,  # noqa: A002
+        id: str | None = None,  # noqa: A002
+        lang: str | None = None,
+    ) -> Stanza:
+        """The same envelope with other attributes; what is not given stays."""
+        return Stanza(
+            self.name,
+            sender if sender is not None else self.sender,
+            to if to is not None else self.to,
+            type if type is not None else self.type,
+            id if id is not None else self.id,
+            lang if lang is not None else self.lang,
+            self.extra,
+            self.children,
+            self.payload,
+        )
+
+    def with_child(self, *elements: Element) -> Stanza:
+        """The same with the elements after its last child."""
+        payload = self.payload
+        children = list(self.children)
+        for element in elements:
+            data = element.to_bytes()
+            attrs: list[str] = []
+            for key, value in element.attrs.items():
+                attrs += (_expat_name(key), value)
+            children.append(Child(qname(element.ns, element.name), attrs, len(payload), len(payload) + len(data)))
+            payload += data
+        return self._with(tuple(children), payload)
+
+    def without(self, unwanted: Callable[[Child], bool]) -> Stanza:
+        """The same less the children that are unwanted; itself if there are none."""
+        if not any(unwanted(child) for child in self.children):
+            return self
+        kept: list[Child] = []
+        parts: list[bytes] = []
+        position = removed = 0
+        for child in self.children:
+            if unwanted(child):
+                parts.append(self.payload[position : child.start])
+                position = child.end
+                removed += child.end - child.start
+            else:
+                kept.append(Child(child.key, child.attrs, child.start - removed, child.end - removed))
+        parts.append(self.payload[position:])
+        return self._with(tuple(kept), b"".join(parts))
+
+    def _with(self, children: tuple[Child, ...], payload: bytes) -> Stanza:
+        return Stanza(self.name, self.sender, self.to, self.type, self.id, self.lang, self.extra, children, payload)
+
+    # -- answering
+
+    def result(self, *elements: Element) -> Stanza:
+        """The iq of type result that answers this request."""
+        return Stanza.build("iq", *elements, sender=self.to, to=self.sender, type="result", id=self.id)
+
+    def error(self, error: StanzaError) -> Stanza:
+        """The stanza of type error that answers this one."""
+        answer = Stanza(self.name, self.to, self.sender, "error", self.id, "", None, (), b"")
+        return answer.with_child(error.element())
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(child.name for child in self.children)
+        return f"<{self.name} type={self.type!r} from={self.sender} to={self.to} [{kinds}]>"
+
+
+def _attr(value: str) -> str:
+    if value.isalnum():
+        return value
+    return escape(value, _QUOTES)
+
+
+def _expat_name(key: str) -> str:
+    if key.startswith("xml:"):
+        return f"{ns.XML}\n{key[4:]}"
+    return key[1:].replace("}", "\n", 1) if key[0] == "{" else key

@@ -1,7 +1,7 @@
 """A parsed XML element, and our own serializer.
 
-Only cold paths parse: requests to the server itself, and children that a module asks for. What is written uses no prefix
-but `xml:` and, for the stream's own elements, `stream:`: real clients stumble over others.
+Only cold paths parse: requests to the server itself, and children that a module asks for. What is written uses no
+prefix but `xml:` and, for the stream's own elements, `stream:`: real clients stumble over others.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _CR: Final = {"\r": "&#13;"}
 
 
 class Element:
-    """`ns`, `name`, `attrs` (attributes without a namespace by their name, `xml:lang` as that, others as `{ns}name`) and
-    `children`: elements and text in their order."""
+    """`ns`, `name`, `attrs` (attributes without a namespace by their name, `xml:lang` as that, others as `{ns}name`)
+    and `children`: elements and text in their order."""
 
     __slots__ = ("attrs", "children", "name", "ns")
 
@@ -66,8 +66,8 @@ class Element:
         return self.attrs.get(name, default)
 
     def to_bytes(self, context: str = ns.CLIENT) -> bytes:
-        """UTF-8 XML as it stands where `context` is the default namespace. In a stream of any kind content is written as
-        if the stream's own namespace were `jabber:client`, and leaves `xmlns` out."""
+        """UTF-8 XML as it stands where `context` is the default namespace. In a stream of any kind content is written
+        as if the stream's own namespace were `jabber:client`, and leaves `xmlns` out."""
         out: list[str] = []
         _write(self, context, out)
         return "".join(out).encode()

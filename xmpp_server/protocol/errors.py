@@ -10,8 +10,8 @@ from typing import Final
 from . import ns
 from .element import Element
 
-# condition -> (error type, legacy code): RFC 6120 §8.3.3 and XEP-0086 §3. COMPAT(profanity, 0.13): it publishes its first
-# OMEMO device list only on an error that carries the code 404.
+# condition -> (error type, legacy code): RFC 6120 §8.3.3 and XEP-0086 §3. COMPAT(profanity, 0.13): it publishes its
+# first OMEMO device list only on an error that carries the code 404.
 STANZA_CONDITIONS: Final[dict[str, tuple[str, int]]] = {
     "bad-request": ("modify", 400),
     "conflict": ("cancel", 409),
@@ -52,7 +52,7 @@ class StanzaError(Exception):
         text: str = "",
         *,
         type: str = "",
-        application: Element | None = None,  # noqa: A002
+        application: Element | None = None,
     ) -> None:
         super().__init__(condition, text)
         default_type, self.code = STANZA_CONDITIONS[condition]

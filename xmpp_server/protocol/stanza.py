@@ -77,8 +77,8 @@ class Stanza:
         name: str,
         sender: JID | None,
         to: JID | None,
-        type: str,  # noqa: A002
-        id: str,  # noqa: A002
+        type: str,
+        id: str,
         lang: str,
         extra: dict[str, str] | None,
         children: tuple[Child, ...],
@@ -101,8 +101,8 @@ class Stanza:
         *elements: Element,
         sender: JID | None = None,
         to: JID | None = None,
-        type: str = "",  # noqa: A002
-        id: str = "",  # noqa: A002
+        type: str = "",
+        id: str = "",
     ) -> Stanza:
         """A stanza of our own with these children."""
         empty = cls(name, sender, to, type, id, "", None, (), b"")
@@ -165,8 +165,8 @@ class Stanza:
         *,
         sender: JID | None = None,
         to: JID | None = None,
-        type: str | None = None,  # noqa: A002
-        id: str | None = None,  # noqa: A002
+        type: str | None = None,
+        id: str | None = None,
         lang: str | None = None,
     ) -> Stanza:
         """The same envelope with other attributes; what is not given stays."""

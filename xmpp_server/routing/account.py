@@ -1,0 +1,128 @@
+"""Accounts of ours that somebody is logged in to, with what routing has to know of them in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from xmpp_server.protocol.errors import StreamError
+from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.storage.roster import Roster
+
+
+class Session(Protocol):
+    """A bound resource, as routing sees it."""
+
+    jid: JID
+    account: Account
+    presence: Stanza | None
+    """The last available presence; None while the resource is not available."""
+    priority: int | None
+    """Its priority; None while the resource is not available."""
+    interested: bool
+    """Whether it asked for the roster, and so gets roster pushes (RFC 6121 §2.2)."""
+    carbons: bool
+    """Whether it enabled carbons (XEP-0280 §4)."""
+    blocklist_pushes: bool
+    """Whether it asked for the blocklist, and so gets its changes (XEP-0191 §3.2)."""
+
+    @property
+    def resource(self) -> str: ...
+
+    def deliver(self, stanza: Stanza) -> bool:
+        """Put the stanza into the session's outbox. Never waits. False: the session is gone or its outbox is full."""
+        ...
+
+    def close(self, error: StreamError | None = None) -> None:
+        """End the stream, with this error if there is one."""
+        ...
+
+
+class Account:
+    """An account of ours while it is in use: its sessions by resource, roster and blocklist."""
+
+    __slots__ = ("_lock", "blocked", "jid", "roster", "sessions", "users")
+
+    def __init__(self, jid: JID, roster: Roster, blocked: frozenset[JID]) -> None:
+        self.jid = jid
+        self.roster = roster
+        self.blocked = blocked
+        self.sessions: dict[str, Session] = {}
+        self.users = 0
+        self._lock: asyncio.Lock | None = None
+
+    @property
+    def lock(self) -> asyncio.Lock:
+        """Held while roster or blocklist are changed in memory and in the database, so that both see one order."""
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        return self._lock
+
+    def available(self) -> list[Session]:
+        """The sessions that sent available presence."""
+        return [session for session in self.sessions.values() if session.presence is not None]
+
+
+Loader = Callable[[JID], Awaitable[Account | None]]
+
+
+class Accounts:
+    """The accounts in use: one object each, so that whoever changes roster or blocklist changes the same.
+
+    `get` is for the hot path; `use` brings an account that nobody is logged in to from the database for a while.
+    """
+
+    def __init__(self, load: Loader) -> None:
+        self._load = load
+        self._accounts: dict[JID, Account] = {}
+        self._loading: dict[JID, asyncio.Task[Account | None]] = {}
+
+    def get(self, jid: JID) -> Account | None:
+        """The account of this bare address if it is in use, else None."""
+        return self._accounts.get(jid)
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(list(self._accounts.values()))
+
+    async def acquire(self, jid: JID) -> Account | None:
+        """The account, which stays in memory until `release`; None if it does not exist."""
+        account = self._accounts.get(jid)
+        if account is None:
+            loading = self._loading.get(jid)
+            if loading is None:
+                loading = self._loading[jid] = asyncio.ensure_future(self._bring(jid))
+            account = await asyncio.shield(loading)
+            if account is None:
+                return None
+            # somebody else may have taken and released it between the end of loading and now
+            account = self._accounts.setdefault(jid, account)
+        account.users += 1
+        return account
+
+    def release(self, account: Account) -> None:
+        """Give back what `acquire` gave; the last one drops it from memory."""
+        account.users -= 1
+        if account.users == 0 and self._accounts.get(account.jid) is account:
+            del self._accounts[account.jid]
+
+    @asynccontextmanager
+    async def use(self, jid: JID) -> AsyncIterator[Account | None]:
+        """The account for the length of a block; None if it does not exist."""
+        account = await self.acquire(jid)
+        try:
+            yield account
+        finally:
+            if account is not None:
+                self.release(account)
+
+    async def _bring(self, jid: JID) -> Account | None:
+        try:
+            account = await self._load(jid)
+            if account is not None:
+                self._accounts[jid] = account
+            return account
+        finally:
+            del self._loading[jid]

@@ -1,0 +1,114 @@
+"""Hooks: where features take part in a stanza's way without knowing each other.
+
+Three kinds. A *Filter* may stop a stanza (it fails closed), a *Collector* gathers an answer, a *Notice* only tells (an
+error in it stops nobody). Listeners stand in the order of named stages, and within a stage by `after`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import IntEnum
+from inspect import isawaitable
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+
+_log = structlog.get_logger()
+
+C = TypeVar("C")
+
+
+class Stage(IntEnum):
+    """The order of listeners. GUARD refuses, STAMP adds to the stanza, KEEP stores it, COPY sends copies, LAST the rest."""
+
+    GUARD = 0
+    STAMP = 1
+    KEEP = 2
+    COPY = 3
+    LAST = 4
+
+
+class _Dropped:
+    def __repr__(self) -> str:
+        return "DROPPED"
+
+
+DROPPED: Final = _Dropped()
+"""What a filter's listener returns to stop a stanza without an answer. To answer with an error it raises StanzaError."""
+
+Verdict = _Dropped | None
+Listener = Callable[[Any], Any]
+
+
+class _Hook:
+    """An ordered list of listeners; false while there are none."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._entries: list[tuple[Stage, str, str, Listener]] = []
+        self.listeners: tuple[Listener, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.listeners)
+
+    def add(self, listener: Listener, *, owner: str, stage: Stage = Stage.LAST, after: str = "") -> None:
+        """Add the listener of the feature `owner`, within its stage after that of the feature `after`."""
+        self._entries.append((stage, owner, after, listener))
+        ordered: list[tuple[Stage, str, str, Listener]] = []
+        waiting = sorted(self._entries, key=lambda entry: (entry[0], entry[1]))
+        while waiting:
+            names = {entry[1] for entry in waiting}
+            entry = next((entry for entry in waiting if entry[2] not in names - {entry[1]}), None)
+            if entry is None:
+                raise ValueError(f"hook {self.name}: {' and '.join(sorted(names))} each want to be after another")
+            waiting.remove(entry)
+            ordered.append(entry)
+        ordered.sort(key=lambda entry: entry[0])
+        self.listeners = tuple(entry[3] for entry in ordered)
+        self._entries = ordered
+
+    def explain(self) -> list[tuple[str, str]]:
+        """Stage and feature of each listener, in order."""
+        return [(stage.name.lower(), owner) for stage, owner, _, _ in self._entries]
+
+
+class Filter(_Hook, Generic[C]):
+    """Listeners that may stop what passes: each returns None to let it go on or DROPPED, or raises StanzaError; it may
+    be a coroutine function. Any other exception goes up to whoever runs the filter, and so stops the stanza."""
+
+    async def run(self, context: C) -> Verdict:
+        """What the first listener says that does not let the context go on, or None."""
+        for listener in self.listeners:
+            verdict = listener(context)
+            if verdict is not None:
+                if verdict is not DROPPED:
+                    verdict = await verdict
+                if verdict is not None:
+                    return DROPPED
+        return None
+
+
+class Collector(_Hook, Generic[C]):
+    """Listeners that add to an answer; an error in one goes up, for half an answer would be a wrong one."""
+
+    async def run(self, context: C) -> C:
+        """The context after all listeners added to it."""
+        for listener in self.listeners:
+            pending: Awaitable[None] | None = listener(context)
+            if pending is not None:
+                await pending
+        return context
+
+
+class Notice(_Hook, Generic[C]):
+    """Listeners that are told something; what one raises is logged and stops nobody."""
+
+    async def run(self, context: C) -> None:
+        """Tell all listeners."""
+        for listener in self.listeners:
+            try:
+                pending = listener(context)
+                if isawaitable(pending):
+                    await pending
+            except Exception:
+                _log.exception("listener_failed", hook=self.name, listener=getattr(listener, "__qualname__", "?"))

@@ -1,0 +1,124 @@
+"""A domain that we serve: its hooks, its handlers of requests, and what its modules say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from xmpp_server.protocol.disco import Form, Identity
+from xmpp_server.protocol.element import Element
+from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.stanza import Stanza
+
+from .account import Account, Session
+from .hooks import Collector, Filter, Notice
+from .iq import Requests
+
+
+class Passage:
+    """One stanza on its way through the hooks: mutable, for a listener may put another stanza in its place.
+
+    `session` is the session of ours that sent it (None: another server, a component, or we ourselves), `account` the
+    account of ours that it goes to (None before that is known, and if it goes elsewhere), `targets` the sessions that
+    it is delivered to, once this is decided.
+    """
+
+    __slots__ = ("account", "session", "stanza", "targets")
+
+    def __init__(self, stanza: Stanza, session: Session | None = None, account: Account | None = None) -> None:
+        self.stanza = stanza
+        self.session = session
+        self.account = account
+        self.targets: list[Session] = []
+
+
+@dataclass(slots=True)
+class DiscoInfo:
+    """An answer to disco#info (XEP-0030 §3) while it is collected."""
+
+    to: JID
+    sender: JID
+    node: str
+    identities: list[Identity] = field(default_factory=list)
+    features: set[str] = field(default_factory=set)
+    forms: list[Form] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoItem:
+    """An item in an answer to disco#items (XEP-0030 §4)."""
+
+    jid: JID
+    node: str = ""
+    name: str = ""
+
+
+@dataclass(slots=True)
+class DiscoItems:
+    """An answer to disco#items while it is collected."""
+
+    to: JID
+    sender: JID
+    node: str
+    items: list[DiscoItem] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class StreamFeatures:
+    """The features offered on a client's stream while they are collected: before or after authentication."""
+
+    encrypted: bool
+    authenticated: bool
+    elements: list[Element] = field(default_factory=list)
+
+
+class Hooks:
+    """All hooks of a host.
+
+    A stanza from a session of ours passes `*_out` of its sender's host; what goes to an account of ours passes `*_in` of
+    the account's host, once for the account, before it is decided which sessions get it.
+    """
+
+    def __init__(self) -> None:
+        self.message_out = Filter[Passage]("message_out")
+        self.presence_out = Filter[Passage]("presence_out")
+        self.iq_out = Filter[Passage]("iq_out")
+        self.message_in = Filter[Passage]("message_in")
+        self.presence_in = Filter[Passage]("presence_in")
+        self.iq_in = Filter[Passage]("iq_in")
+        # a message that no session takes; a listener that keeps it returns DROPPED; `passage.account` is set
+        self.message_offline = Filter[Passage]("message_offline")
+        # a message that went to `passage.targets`
+        self.message_delivered = Notice[Passage]("message_delivered")
+        self.session_bound = Notice[Session]("session_bound")
+        # the first available presence (RFC 6121 §4.2), after its broadcast
+        self.session_available = Notice[Session]("session_available")
+        # every further available presence, its priority may be another
+        self.session_updated = Notice[Session]("session_updated")
+        # unavailable presence, sent by the client or for it; the stanza is the one that is broadcast
+        self.session_unavailable = Notice[tuple[Session, Stanza]]("session_unavailable")
+        self.session_closed = Notice[Session]("session_closed")
+        self.account_created = Notice[JID]("account_created")
+        self.account_removed = Notice[JID]("account_removed")
+        self.disco_info = Collector[DiscoInfo]("disco_info")
+        self.disco_items = Collector[DiscoItems]("disco_items")
+        self.stream_features = Collector[StreamFeatures]("stream_features")
+
+    def all(self) -> Iterable[Filter[Passage] | Collector[DiscoInfo] | Notice[Session]]:
+        """Every hook, for explaining them."""
+        return vars(self).values()
+
+
+class Host:
+    """A domain that we serve. `features` are advertised by disco on the domain, `account_features` on each account."""
+
+    def __init__(self, domain: str) -> None:
+        self.jid = JID.parse(domain)
+        self.hooks = Hooks()
+        self.requests = Requests()
+        self.features: set[str] = set()
+        self.account_features: set[str] = set()
+
+    @property
+    def domain(self) -> str:
+        return self.jid.domain

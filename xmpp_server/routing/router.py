@@ -1,0 +1,78 @@
+"""The router: an ordered list of routes, the first of which takes a stanza (design: local, components, members, servers)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import structlog
+
+from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.stanza import Stanza
+
+from .hooks import Filter
+from .host import Host, Passage
+
+_log = structlog.get_logger()
+
+
+class Route(Protocol):
+    """A way for stanzas to leave the router."""
+
+    name: str
+
+    async def take(self, passage: Passage) -> bool:
+        """Handle the stanza (its `to` and `sender` are set), or False: it is not for this route."""
+        ...
+
+
+class Router:
+    """Sends every stanza on its way."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, Host] = {}
+        self.routes: list[Route] = []
+
+    async def route(self, passage: Passage) -> None:
+        """Give the stanza to the first route that takes it; its sender gets an error if none does."""
+        try:
+            for route in self.routes:
+                if await route.take(passage):
+                    return
+            raise StanzaError("remote-server-not-found")
+        except StanzaError as error:
+            await self.bounce(passage, error)
+        except Exception:
+            _log.exception("route_failed", kind=passage.stanza.name)
+            await self.bounce(passage, StanzaError("internal-server-error"))
+
+    async def send(self, stanza: Stanza) -> None:
+        """Route a stanza that the server itself sends."""
+        await self.route(Passage(stanza))
+
+    async def leave(self, passage: Passage, hook: Filter[Passage]) -> None:
+        """Let a stanza of a session of ours pass this hook of its host, and route it."""
+        if hook:
+            try:
+                if await hook.run(passage) is not None:
+                    return
+            except StanzaError as error:
+                await self.bounce(passage, error)
+                return
+            except Exception:
+                _log.exception("filter_failed", hook=hook.name)
+                await self.bounce(passage, StanzaError("internal-server-error"))
+                return
+        await self.route(passage)
+
+    async def bounce(self, passage: Passage, error: StanzaError) -> None:
+        """Answer the stanza with the error, where the kind of stanza is one to be answered (RFC 6120 §8.3.1)."""
+        stanza = passage.stanza
+        if stanza.type == "error" or (stanza.name == "iq" and stanza.type == "result"):
+            return
+        if stanza.name == "presence" and stanza.type in ("unavailable", "unsubscribed", "probe"):
+            return
+        answer = stanza.error(error)
+        if passage.session is not None:
+            passage.session.deliver(answer)
+        elif answer.to is not None:
+            await self.send(answer)

@@ -99,5 +99,5 @@ def from_base64(text: str) -> bytes:
 
 
 def encode(data: bytes) -> str:
-    """The base64 text for `data`; `=` for no octets (RFC 6120 §6.4.2)."""
-    return b64encode(data).decode() or "="
+    """The content of a `<challenge/>` or `<success/>`; nothing at all for no octets."""
+    return b64encode(data).decode()

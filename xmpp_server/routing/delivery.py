@@ -15,7 +15,7 @@ Where the RFC leaves a choice:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import Final, Protocol, TypeVar
 
@@ -51,6 +51,8 @@ class Action(Enum):
 S = TypeVar("S", bound=Session)
 Decision = tuple[Action, tuple[S, ...]]
 
+_DELIVER: Final = Action.DELIVER  # looking up a member is a call in Python 3.11
+_REQUEST: Final = Action.REQUEST
 _OFFLINE: Final = (Action.OFFLINE, ())
 _HANDLE: Final = (Action.HANDLE, ())
 _ERROR: Final = (Action.ERROR, ())
@@ -73,23 +75,23 @@ def decide(name: str, type: str, resource: str, sessions: Mapping[str, S] | None
             if resource:
                 match = sessions.get(resource)
                 if match is not None:
-                    return Action.DELIVER, (match,)
+                    return _DELIVER, (match,)
             if type == "chat":
-                return _bare_message(sessions.values())
+                chosen = _non_negative(sessions)
+                return (_DELIVER, chosen) if chosen else _OFFLINE
         return _other_message(type, resource, sessions)
     if name == "iq":
         return _iq(type, resource, sessions)
     return _presence(type, resource, sessions)
 
 
-def _bare_message(sessions: Iterable[S]) -> Decision[S]:
-    """§8.5.2.1.1: all of a non-negative priority; nobody: as if nobody were connected."""
-    chosen = _non_negative(sessions)
-    return (Action.DELIVER, chosen) if chosen else _OFFLINE
-
-
-def _non_negative(sessions: Iterable[S]) -> tuple[S, ...]:
-    return tuple([s for s in sessions if (priority := s.priority) is not None and priority >= 0])
+def _non_negative(sessions: Mapping[str, S]) -> tuple[S, ...]:
+    chosen: tuple[S, ...] = ()
+    for session in sessions.values():
+        priority = session.priority
+        if priority is not None and priority >= 0:
+            chosen += (session,)  # mostly one: cheaper than a list
+    return chosen
 
 
 def _other_message(type: str, resource: str, sessions: Mapping[str, S] | None) -> Decision[S]:
@@ -98,13 +100,12 @@ def _other_message(type: str, resource: str, sessions: Mapping[str, S] | None) -
     if type == "groupchat":
         return _ERROR
     if type == "headline":
-        chosen = _non_negative(sessions.values()) if sessions and not resource else ()
-        return (Action.DELIVER, chosen) if chosen else _IGNORE
-    if sessions is None:
+        chosen = _non_negative(sessions) if sessions and not resource else ()
+        return (_DELIVER, chosen) if chosen else _IGNORE
+    if sessions is None or (resource and type != "chat"):
         return _ERROR
-    if resource and type != "chat":
-        return _ERROR
-    return _bare_message(sessions.values())
+    chosen = _non_negative(sessions)
+    return (_DELIVER, chosen) if chosen else _OFFLINE
 
 
 def _iq(type: str, resource: str, sessions: Mapping[str, S] | None) -> Decision[S]:
@@ -115,7 +116,7 @@ def _iq(type: str, resource: str, sessions: Mapping[str, S] | None) -> Decision[
         return _HANDLE
     match = sessions.get(resource) if sessions else None
     if match is not None:
-        return (Action.REQUEST if request else Action.DELIVER), (match,)
+        return (_REQUEST if request else _DELIVER), (match,)
     return _ERROR if request else _IGNORE
 
 
@@ -125,9 +126,9 @@ def _presence(type: str, resource: str, sessions: Mapping[str, S] | None) -> Dec
     match = sessions.get(resource) if resource else None
     if type in ("", "unavailable", "error"):
         if resource:
-            return (Action.DELIVER, (match,)) if match is not None else _IGNORE
+            return (_DELIVER, (match,)) if match is not None else _IGNORE
         chosen = tuple([s for s in sessions.values() if s.priority is not None])
-        return (Action.DELIVER, chosen) if chosen else _IGNORE
+        return (_DELIVER, chosen) if chosen else _IGNORE
     if type in ("subscribe", "probe"):
         return _HANDLE
     if type in ("subscribed", "unsubscribe", "unsubscribed"):

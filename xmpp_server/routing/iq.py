@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from inspect import isawaitable
+from typing import Final
 
 import structlog
 
@@ -32,14 +33,16 @@ class Target(Enum):
 
 
 class Request:
-    """A get or set that we answer. `session` is the sender's session if it is one of ours."""
+    """A get or set that we answer. `session` is the sender's session if it is one of ours; `address` is the IP address of
+    a client that asks before authentication, else empty."""
 
-    __slots__ = ("child", "session", "stanza")
+    __slots__ = ("address", "child", "session", "stanza")
 
-    def __init__(self, stanza: Stanza, session: Session | None, child: Child) -> None:
+    def __init__(self, stanza: Stanza, session: Session | None, child: Child, address: str = "") -> None:
         self.stanza = stanza
         self.session = session
         self.child = child
+        self.address = address
 
     @property
     def sender(self) -> JID:
@@ -59,7 +62,15 @@ class Request:
         return self.stanza.parse(self.child)
 
 
-Answer = Element | None
+class _Answered:
+    def __repr__(self) -> str:
+        return "ANSWERED"
+
+
+ANSWERED: Final = _Answered()
+"""What a handler returns that has sent its answer itself, because something else had to follow it."""
+
+Answer = Element | None | _Answered
 Handler = Callable[[Request], "Answer | Awaitable[Answer]"]
 
 
@@ -80,7 +91,9 @@ class Requests:
         """Type, target, qname and feature of each handler."""
         return [(type, target.value, key, owner) for (type, target, key), (owner, _) in self._handlers.items()]
 
-    async def answer(self, stanza: Stanza, session: Session | None, *targets: Target) -> Stanza | None:
+    async def answer(
+        self, stanza: Stanza, session: Session | None, *targets: Target, address: str = ""
+    ) -> Stanza | None:
         """The answer to an iq for the first of the targets that has a handler; None if it is not to be answered."""
         if stanza.type in ("result", "error"):
             return None
@@ -89,9 +102,11 @@ class Requests:
             for target in targets:
                 found = self._handlers.get((stanza.type, target, child.key))
                 if found is not None:
-                    answer = found[1](Request(stanza, session, child))
+                    answer = found[1](Request(stanza, session, child, address))
                     if isawaitable(answer):
                         answer = await answer
+                    if isinstance(answer, _Answered):
+                        return None
                     return stanza.result() if answer is None else stanza.result(answer)
             raise StanzaError("service-unavailable")
         except StanzaError as error:

@@ -33,8 +33,8 @@ class Target(Enum):
 
 
 class Request:
-    """A get or set that we answer. `session` is the sender's session if it is one of ours; `address` is the IP address of
-    a client that asks before authentication, else empty."""
+    """A get or set that we answer. `session` is the sender's session if it is one of ours; `address` is the IP address
+    of a client that asks before authentication, else empty."""
 
     __slots__ = ("address", "child", "session", "stanza")
 
@@ -112,7 +112,8 @@ class Requests:
         except StanzaError as error:
             return stanza.error(error)
         except Exception:
-            _log.exception("request_failed", type=stanza.type, payload=stanza.children[0].key if stanza.children else "")
+            payload = stanza.children[0].key if stanza.children else ""
+            _log.exception("request_failed", type=stanza.type, payload=payload)
             return stanza.error(StanzaError("internal-server-error"))
 
 

@@ -276,5 +276,5 @@ def test_both_sides_agree_after_each_stanza_that_is_routed(kind: Kind, state: St
 def test_a_state_is_found_by_its_parts() -> None:
     assert State.of("none", ask=True, pending_in=True) is State.NONE_PENDING_OUT_IN
     assert State.of("both") is State.BOTH
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError):
         State.of("both", ask=True)

@@ -50,8 +50,11 @@ class State(Enum):
 
     @staticmethod
     def of(subscription: Subscription, *, ask: bool = False, pending_in: bool = False) -> State:
-        """The state of these parts; raises KeyError for a combination that the RFC does not know."""
-        return _STATES[subscription, ask, pending_in]
+        """The state of these parts; raises ValueError for a combination that the RFC does not know."""
+        state = _STATES.get((subscription, ask, pending_in))
+        if state is None:
+            raise ValueError(f"no state of RFC 6121 §A.1: {subscription}, ask {ask}, pending in {pending_in}")
+        return state
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """How a feature is written.
 
 A module is a class in a file of its own in `modules/`, one object of it for each host. Its constructor names what it
-needs by type (its `Options`, the `Host`, the `Router`, a repository, the clock) and gets just that. Methods become handlers and
+needs by type (its `Options`, the `Host`, the `Router`, a repository) and gets just that. Methods become handlers and
 listeners by decorators:
 
     class Ping(Module):
@@ -36,8 +36,8 @@ class Module:
     """Base of all modules.
 
     `name` is the module's name in the configuration and in stages' `after`; `features` are advertised by disco on the
-    host, `account_features` on every account (XEP-0030); `optional` modules can be disabled for a host. A change of options
-    on reload is given to `reconfigure`.
+    host, `account_features` on every account (XEP-0030); `optional` modules can be disabled for a host. A change of
+    options on reload is given to `reconfigure`.
     """
 
     name: ClassVar[str]
@@ -65,12 +65,12 @@ class Module:
 
 
 def iq_get(ns: str, name: str, *targets: Target) -> Callable[[F], F]:
-    """The method answers iq get with this payload for these targets: `(request) -> Element | None`, may be a coroutine."""
+    """The method answers iq get with this payload for these targets: `(request) -> Answer`, may be a coroutine."""
     return _request("get", ns, name, targets)
 
 
 def iq_set(ns: str, name: str, *targets: Target) -> Callable[[F], F]:
-    """The method answers iq set with this payload for these targets: `(request) -> Element | None`, may be a coroutine."""
+    """The method answers iq set with this payload for these targets: `(request) -> Answer`, may be a coroutine."""
     return _request("set", ns, name, targets)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.storage.roster import Roster
+
+if TYPE_CHECKING:
+    from .host import Host
 
 
 class Session(Protocol):
@@ -18,6 +21,9 @@ class Session(Protocol):
 
     jid: JID
     account: Account
+    host: Host
+    directed: set[JID] | None
+    """Whom it sent directed presence to (RFC 6121 §4.6)."""
     presence: Stanza | None
     """The last available presence; None while the resource is not available."""
     priority: int | None
@@ -36,8 +42,16 @@ class Session(Protocol):
         """Put the stanza into the session's outbox. Never waits. False: the session is gone or its outbox is full."""
         ...
 
+    def deliver_bytes(self, data: bytes) -> bool:
+        """The same for a stanza that was kept as bytes which name their namespace."""
+        ...
+
     def close(self, error: StreamError | None = None) -> None:
         """End the stream, with this error if there is one."""
+        ...
+
+    def detach(self) -> bool:
+        """Nothing is delivered from here on; False if that was so before."""
         ...
 
 
@@ -64,6 +78,13 @@ class Account:
     def available(self) -> list[Session]:
         """The sessions that sent available presence."""
         return [session for session in self.sessions.values() if session.presence is not None]
+
+    def shows_presence_to(self, viewer: JID) -> bool:
+        """Whether the viewer may see the account's presence: it is his own, or he has a subscription to it."""
+        if viewer.bare == self.jid:
+            return True
+        item = self.roster.items.get(viewer.bare)
+        return item is not None and item.subscription in ("from", "both")
 
 
 Loader = Callable[[JID], Awaitable[Account | None]]
@@ -117,6 +138,11 @@ class Accounts:
         finally:
             if account is not None:
                 self.release(account)
+
+    async def may_see(self, viewer: JID, owner: JID) -> bool:
+        """Whether the viewer may see the presence of this bare address; False if there is no such account."""
+        async with self.use(owner) as account:
+            return account is not None and account.shows_presence_to(viewer)
 
     async def _bring(self, jid: JID) -> Account | None:
         try:

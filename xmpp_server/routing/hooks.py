@@ -19,7 +19,7 @@ C = TypeVar("C")
 
 
 class Stage(IntEnum):
-    """The order of listeners. GUARD refuses, STAMP adds to the stanza, KEEP stores it, COPY sends copies, LAST the rest."""
+    """The order of listeners: GUARD refuses, STAMP adds to the stanza, KEEP stores it, COPY sends copies."""
 
     GUARD = 0
     STAMP = 1
@@ -34,7 +34,7 @@ class _Dropped:
 
 
 DROPPED: Final = _Dropped()
-"""What a filter's listener returns to stop a stanza without an answer. To answer with an error it raises StanzaError."""
+"""What a filter's listener returns to stop a stanza without an answer; for an error it raises StanzaError."""
 
 Verdict = _Dropped | None
 Listener = Callable[[Any], Any]

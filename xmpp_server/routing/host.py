@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from xmpp_server.protocol.disco import Form, Identity
+from xmpp_server.protocol.disco import Identity
 from xmpp_server.protocol.element import Element
+from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 
@@ -75,8 +76,8 @@ class StreamFeatures:
 class Hooks:
     """All hooks of a host.
 
-    A stanza from a session of ours passes `*_out` of its sender's host; what goes to an account of ours passes `*_in` of
-    the account's host, once for the account, before it is decided which sessions get it.
+    A stanza from a session of ours passes `*_out` of its sender's host; what goes to an account of ours passes `*_in`
+    of the account's host, once for the account, before it is decided which sessions get it.
     """
 
     def __init__(self) -> None:
@@ -101,6 +102,8 @@ class Hooks:
         self.account_created = Notice[JID]("account_created")
         self.account_removed = Notice[JID]("account_removed")
         self.disco_info = Collector[DiscoInfo]("disco_info")
+        # disco#info of the host is another from now on
+        self.disco_changed = Notice[JID]("disco_changed")
         self.disco_items = Collector[DiscoItems]("disco_items")
         self.stream_features = Collector[StreamFeatures]("stream_features")
 

@@ -1,4 +1,4 @@
-"""The router: an ordered list of routes, the first of which takes a stanza (design: local, components, members, servers)."""
+"""The router: an ordered list of routes, the first of which takes a stanza: local, components, other servers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Protocol
 import structlog
 
 from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 
 from .hooks import Filter
@@ -31,6 +32,10 @@ class Router:
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
         self.routes: list[Route] = []
+
+    def is_ours(self, jid: JID) -> bool:
+        """Whether the address is in a domain that we serve."""
+        return jid.domain in self.hosts
 
     async def route(self, passage: Passage) -> None:
         """Give the stanza to the first route that takes it; its sender gets an error if none does."""
@@ -74,5 +79,9 @@ class Router:
         answer = stanza.error(error)
         if passage.session is not None:
             passage.session.deliver(answer)
+            if stanza.name == "message":
+                returned = Passage(answer, None, passage.session.account)
+                returned.targets.append(passage.session)
+                await self.hosts[passage.session.jid.domain].hooks.message_delivered.run(returned)
         elif answer.to is not None:
             await self.send(answer)

@@ -45,9 +45,7 @@ class Session:
         "priority",
     )
 
-    def __init__(
-        self, jid: JID, account: Account, host: Host, router: Router, presence: Presence, sink: Sink
-    ) -> None:
+    def __init__(self, jid: JID, account: Account, host: Host, router: Router, presence: Presence, sink: Sink) -> None:
         self.jid = jid
         self.account = account
         self.host = host
@@ -104,10 +102,11 @@ class Session:
         else:
             await self._presence.receive(self, stanza.stamped(sender=self.jid))
 
-    async def end(self) -> None:
-        """The stream is gone: tell everybody who saw the session, and forget it. Nothing is delivered from here on."""
+    def detach(self) -> bool:
+        """Nothing is delivered from here on; False if that was so before."""
+        was_attached = self._sink is not None
         self._sink = None
-        await self._presence.gone(self)
+        return was_attached
 
 
 _IQ_TYPES = frozenset(("get", "set", "result", "error"))

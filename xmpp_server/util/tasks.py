@@ -39,13 +39,11 @@ class _Rest:
             try:
                 sent = yield waits_for
             except BaseException as error:
-                step = self._coroutine.throw
-                argument: Any = error
+                thrown: BaseException | None = error
             else:
-                step = self._coroutine.send
-                argument = sent
+                thrown = None
             try:
-                waits_for = step(argument)
+                waits_for = self._coroutine.send(sent) if thrown is None else self._coroutine.throw(thrown)
             except StopIteration:
                 return
 

@@ -1,0 +1,79 @@
+"""Binding of resources (RFC 6120 §7): makes sessions, and ends them."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Literal
+
+from xmpp_server.protocol.errors import StanzaError, StreamError
+from xmpp_server.protocol.jid import JID, InvalidJID
+from xmpp_server.routing.account import Accounts
+from xmpp_server.routing.account import Session as AnySession
+from xmpp_server.routing.host import Host
+from xmpp_server.routing.router import Router
+
+from .presence import Presence
+from .session import Session, Sink
+
+Conflict = Literal["replace", "refuse", "rename"]
+"""What becomes of a resource that is bound already: the old session ends, the new one is refused, or the new one gets
+another resource (RFC 6120 §7.7.2.2)."""
+
+
+class Binder:
+    """Gives clients their sessions. `limit` is the number of sessions that an account may have."""
+
+    def __init__(self, router: Router, accounts: Accounts, presence: Presence, conflict: Conflict, limit: int) -> None:
+        self._router = router
+        self._accounts = accounts
+        self._presence = presence
+        self.conflict: Conflict = conflict
+        self.limit = limit
+
+    async def bind(self, host: Host, jid: JID, resource: str, sink: Sink) -> Session:
+        """A session of the account at this resource (empty: one of our choice); raises StanzaError."""
+        full = _full(jid, resource)
+        account = await self._accounts.acquire(jid)
+        if account is None:
+            raise StanzaError("not-authorized", "the account is gone")
+        try:
+            old = account.sessions.get(full.resource)
+            if old is not None and self.conflict == "refuse":
+                raise StanzaError("conflict", "the resource is bound already")
+            if old is not None and self.conflict == "rename":
+                full, old = _full(jid, ""), None
+            if old is None and len(account.sessions) >= self.limit:
+                raise StanzaError("resource-constraint", "the account has too many sessions")
+            if old is not None:
+                old.close(StreamError("conflict", "another client uses this resource"))
+                await self._end(old)
+            session = Session(full, account, host, self._router, self._presence, sink)
+            account.sessions[full.resource] = session
+        except BaseException:
+            self._accounts.release(account)
+            raise
+        await host.hooks.session_bound.run(session)
+        return session
+
+    async def unbind(self, session: Session) -> None:
+        """The session's stream is gone: whoever saw it is told. A second call does nothing."""
+        await self._end(session)
+
+    async def _end(self, session: AnySession) -> None:
+        if not session.detach():
+            return
+        account = session.account
+        try:
+            await self._presence.gone(session)
+            await session.host.hooks.session_closed.run(session)
+        finally:
+            if account.sessions.get(session.resource) is session:
+                del account.sessions[session.resource]
+            self._accounts.release(account)
+
+
+def _full(account: JID, resource: str) -> JID:
+    try:
+        return account.with_resource(resource or secrets.token_urlsafe(9))
+    except InvalidJID as error:
+        raise StanzaError("bad-request", "not a resource") from error

@@ -1,0 +1,148 @@
+"""The route to what we serve: a host itself, or an account of it (RFC 6121 §8)."""
+
+from __future__ import annotations
+
+from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.routing.account import Account, Accounts
+from xmpp_server.routing.delivery import Action, decide
+from xmpp_server.routing.hooks import Filter
+from xmpp_server.routing.host import Host, Passage
+from xmpp_server.routing.iq import Target
+from xmpp_server.routing.router import Router
+
+from .presence import Presence
+from .rosters import seen_by
+from .subscriptions import Subscriptions
+
+
+class LocalRoute:
+    """Takes every stanza to a domain that we serve."""
+
+    name = "local"
+
+    def __init__(self, router: Router, accounts: Accounts, presence: Presence, subscriptions: Subscriptions) -> None:
+        self._router = router
+        self._accounts = accounts
+        self._presence = presence
+        self._subscriptions = subscriptions
+
+    async def take(self, passage: Passage) -> bool:
+        """Handle the stanza; False if its domain is not ours. Raises StanzaError for what its sender is to be told."""
+        to = passage.stanza.to
+        assert to is not None
+        host = self._router.hosts.get(to.domain)
+        if host is None:
+            return False
+        if not to.localpart:
+            await self._to_host(host, passage)
+            return True
+        account = self._accounts.get(to.bare)
+        if account is not None:
+            await self._to_account(host, account, passage)
+        else:
+            async with self._accounts.use(to.bare) as account:
+                await self._to_account(host, account, passage)
+        return True
+
+    async def _to_host(self, host: Host, passage: Passage) -> None:
+        stanza = passage.stanza
+        if stanza.name == "iq":
+            await self._answer(host, passage, Target.HOST)
+        elif stanza.name == "message" and stanza.type not in ("error", "headline"):
+            raise StanzaError("service-unavailable")
+        # presence to the server itself means nothing to it
+
+    async def _answer(self, host: Host, passage: Passage, *targets: Target) -> None:
+        answer = await host.requests.answer(passage.stanza, passage.session, *targets)
+        if answer is None:
+            return
+        if passage.session is not None:
+            passage.session.deliver(answer)
+        else:
+            await self._router.send(answer)
+
+    async def _to_account(self, host: Host, account: Account | None, passage: Passage) -> None:
+        passage.account = account
+        stanza = passage.stanza
+        if stanza.name == "message":
+            await self._message(host, account, passage)
+        elif stanza.name == "iq":
+            await self._iq(host, account, passage)
+        else:
+            await self._to_presence(host, account, passage)
+
+    async def _passes(self, hook: Filter[Passage], passage: Passage) -> bool:
+        return not hook or passage.account is None or await hook.run(passage) is None
+
+    async def _message(self, host: Host, account: Account | None, passage: Passage) -> None:
+        hooks = host.hooks
+        if not await self._passes(hooks.message_in, passage):
+            return
+        stanza = passage.stanza
+        assert stanza.to is not None
+        sessions = account.sessions if account is not None else None
+        action, chosen = decide("message", stanza.type, stanza.to.resource, sessions)
+        if action is Action.DELIVER:
+            passage.targets = [session for session in chosen if session.deliver(stanza)]
+            if passage.targets:
+                if hooks.message_delivered:
+                    await hooks.message_delivered.run(passage)
+                return
+            action, _ = decide("message", stanza.type, stanza.to.resource, {})
+        if action is Action.OFFLINE and account is not None:
+            if await hooks.message_offline.run(passage) is None:
+                raise StanzaError("service-unavailable")
+        elif action is not Action.IGNORE:
+            raise StanzaError("service-unavailable")
+
+    async def _iq(self, host: Host, account: Account | None, passage: Passage) -> None:
+        if not await self._passes(host.hooks.iq_in, passage):
+            return
+        stanza = passage.stanza
+        assert stanza.to is not None
+        assert stanza.sender is not None
+        sessions = account.sessions if account is not None else None
+        action, chosen = decide("iq", stanza.type, stanza.to.resource, sessions)
+        if action is Action.HANDLE:
+            own = account is not None and stanza.sender.bare == account.jid
+            await self._answer(host, passage, *((Target.OWN, Target.ACCOUNT) if own else (Target.ACCOUNT,)))
+        elif action is Action.DELIVER or (action is Action.REQUEST and _may_know(account, stanza)):
+            if not chosen[0].deliver(stanza) and stanza.type in ("get", "set"):
+                raise StanzaError("service-unavailable")
+        elif action is Action.ERROR and stanza.to.is_bare:
+            # no such account: the handlers that judge who may ask answer as if it did not want to tell
+            await self._answer(host, passage, Target.ACCOUNT)
+        elif action is not Action.IGNORE:
+            raise StanzaError("service-unavailable")
+
+    async def _to_presence(self, host: Host, account: Account | None, passage: Passage) -> None:
+        if not await self._passes(host.hooks.presence_in, passage):
+            return
+        stanza = passage.stanza
+        assert stanza.to is not None
+        sessions = account.sessions if account is not None else None
+        if stanza.type == "probe":
+            await self._presence.probe(host, account, stanza)
+            return
+        action, chosen = decide("presence", stanza.type, stanza.to.resource, sessions)
+        if action is Action.DELIVER:
+            for session in chosen:
+                session.deliver(stanza)
+        elif action is Action.HANDLE and account is not None:
+            await self._subscriptions.inbound(account, stanza)
+
+
+def _may_know(account: Account | None, stanza: Stanza) -> bool:
+    """Whether the sender of a request may learn that the resource is there (RFC 6121 §8.5.3.1: no presence leak)."""
+    assert account is not None
+    assert stanza.to is not None
+    assert stanza.sender is not None
+    viewer = stanza.sender
+    if viewer.bare == account.jid:
+        return True
+    item = account.roster.items.get(viewer.bare)
+    if item is not None and seen_by(item):
+        return True
+    session = account.sessions[stanza.to.resource]
+    return session.directed is not None and (viewer in session.directed or viewer.bare in session.directed)

@@ -1,0 +1,503 @@
+"""A client's stream, from the server's side: header, STARTTLS, SASL, bind (RFC 6120 §4 to §7), without a socket.
+
+The driver feeds `receive_data`, takes `next_event` until there is none, does what the event asks for and tells the
+answer, and sends what `data_to_send` gives. Each answer is legal in one state only; while one is due, no further event
+comes. Which input is legal in which state stands in TRANSITIONS, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from xmpp_server.protocol import ns
+from xmpp_server.protocol.credentials import Credentials
+from xmpp_server.protocol.element import Element
+from xmpp_server.protocol.errors import StanzaError, StreamError
+from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.stanza import Stanza, qname
+
+from . import sasl
+from .framing import Framer, Limits, Malformed, StreamClosed, StreamOpened
+
+
+class State(Enum):
+    """Where a stream stands. In the states of WAITING an answer of the driver is due."""
+
+    OPENING = "a stream header is due"
+    ACCEPTING = "waits for accept or refuse"
+    NEGOTIATING = "features are sent"
+    SECURING = "waits for tls_started"
+    AUTHENTICATING = "a response is due"
+    VERIFYING = "waits for credentials, the result of work, or send_failure"
+    BINDING = "waits for bound or bind_failed"
+    BOUND = "stanzas go both ways"
+    CLOSED = "nothing goes any more"
+
+
+WAITING: Final = frozenset((State.ACCEPTING, State.SECURING, State.VERIFYING, State.BINDING))
+
+# state -> input -> (what handles it, the states it can lead to). What is not here ends the stream by `_unexpected`.
+TRANSITIONS: Final[dict[State, dict[str, tuple[str, tuple[State, ...]]]]] = {
+    State.OPENING: {"header": ("_header", (State.ACCEPTING,))},
+    State.NEGOTIATING: {
+        "starttls": ("_starttls", (State.SECURING,)),
+        "auth": ("_auth", (State.AUTHENTICATING, State.VERIFYING, State.NEGOTIATING)),
+        "bind": ("_bind", (State.BINDING,)),
+        "iq": ("_early", (State.NEGOTIATING,)),
+    },
+    State.AUTHENTICATING: {
+        "response": ("_response", (State.AUTHENTICATING, State.VERIFYING, State.OPENING)),
+        "abort": ("_abort", (State.VERIFYING,)),
+    },
+    State.BOUND: {"nonza": ("_nonza", (State.BOUND,))},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What all streams of a server share. `secret` gives unknown names a stable salt (32 octets)."""
+
+    secret: bytes = field(repr=False)
+    before: Limits
+    """Limits before authentication."""
+    after: Limits
+    iterations: int = sasl.ITERATIONS
+    attempts: int = 5
+    """Failed authentications on one stream before it is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """How a stream to a host of ours goes on. `features` are offered after those of the stream itself."""
+
+    domain: str
+    tls: bool = False
+    """Whether STARTTLS is possible."""
+    tls_required: bool = False
+    plain_without_tls: bool = False
+    features: tuple[Element, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stream header came: `accept` or `refuse`. `to` as it stood there, empty if absent."""
+
+    to: str
+
+
+class StartTLS:
+    """`<proceed/>` is written; start TLS once it is sent, and call `tls_started`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedCredentials:
+    """Look the account up, and call `give_credentials`."""
+
+    domain: str
+    localpart: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedWork:
+    """Run `work` off the loop, and call `give_result` with what it returns."""
+
+    work: sasl.NeedWork
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationFailed:
+    """Call `send_failure` after a while that grows with the failures. `localpart` is empty if none was named."""
+
+    localpart: str
+    guessed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """The client proved to be this account; its stream starts anew by itself."""
+
+    account: JID
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """The client asks for a resource (empty: any): `bound` or `bind_failed`."""
+
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """An iq before authentication (XEP-0077); it may be answered by `reply`."""
+
+    stanza: Stanza
+
+
+@dataclass(frozen=True, slots=True)
+class Nonza:
+    """An element on a bound stream that is no stanza."""
+
+    element: Element
+
+
+class Ended:
+    """The client closed its side of the stream (RFC 6120 §4.4)."""
+
+
+Event = (
+    Stanza
+    | Malformed
+    | Opened
+    | StartTLS
+    | NeedCredentials
+    | NeedWork
+    | AuthenticationFailed
+    | Authenticated
+    | Bind
+    | Early
+    | Nonza
+    | Ended
+)
+
+_INPUTS: Final = {
+    qname(ns.TLS, "starttls"): "starttls",
+    qname(ns.SASL, "auth"): "auth",
+    qname(ns.SASL, "response"): "response",
+    qname(ns.SASL, "abort"): "abort",
+}
+_BIND: Final = qname(ns.BIND, "bind")
+
+
+class C2SStream:
+    """One stream. `encrypted` is true from the start for direct TLS, whose bindings are given then."""
+
+    __slots__ = (
+        "_attempts",
+        "_bind_id",
+        "_bindings",
+        "_exchange",
+        "_failure",
+        "_framer",
+        "_header_sent",
+        "_localpart",
+        "_mechanisms",
+        "_offer",
+        "_out",
+        "_settings",
+        "account",
+        "encrypted",
+        "lang",
+        "state",
+    )
+
+    def __init__(self, settings: Settings, bindings: Mapping[str, bytes] | None = None) -> None:
+        self._settings = settings
+        self._framer = Framer(settings.before)
+        self._bindings: Mapping[str, bytes] = bindings or {}
+        self.encrypted = bindings is not None
+        self.state = State.OPENING
+        self.account: JID | None = None
+        self.lang = ""
+        self._offer: Offer | None = None
+        self._exchange: sasl.Exchange | None = None
+        self._mechanisms: list[str] = []
+        self._localpart = ""
+        self._failure: sasl.Failed | None = None
+        self._attempts = 0
+        self._bind_id = ""
+        self._header_sent = False
+        self._out: list[bytes] = []
+
+    # -- bytes and events
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the client."""
+        self._framer.feed(data)
+
+    def data_to_send(self) -> bytes:
+        """What the stream itself has to send, once."""
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def next_event(self) -> Event | None:
+        """The next event, or None: more data or an answer is due. What is wrong with the client's bytes closes the
+        stream with the error that RFC 6120 names, and is an `Ended`."""
+        try:
+            if self.state is State.BOUND:
+                event = self._framer.next_event()
+                if type(event) is Stanza:
+                    return event
+                return self._take(event)
+            while self.state not in WAITING and self.state is not State.CLOSED:
+                event = self._framer.next_event()
+                if event is None:
+                    return None
+                taken = self._take(event)
+                if taken is not None:
+                    return taken
+        except StreamError as error:
+            self.close(error)
+            return Ended()
+        return None
+
+    def _take(self, event: StreamOpened | StreamClosed | Stanza | Malformed | Element | None) -> Event | None:
+        if event is None:
+            return None
+        if isinstance(event, StreamClosed):
+            self.close()
+            return Ended()
+        if self.state is State.BOUND and isinstance(event, Malformed):
+            return event
+        transition = TRANSITIONS[self.state].get(self._input(event))
+        if transition is None:
+            raise self._unexpected(event)
+        handler, following = transition
+        taken: Event | None = getattr(self, handler)(event)
+        assert self.state in following or self.state is State.CLOSED, (handler, self.state)
+        return taken
+
+    def _input(self, event: StreamOpened | Stanza | Malformed | Element) -> str:
+        if isinstance(event, StreamOpened):
+            return "header"
+        if isinstance(event, Element):
+            return "nonza" if self.state is State.BOUND else _INPUTS.get(qname(event.ns, event.name), "nonza")
+        if isinstance(event, Malformed) or event.name != "iq":
+            return "stanza"
+        if self.account is None:
+            return "iq"
+        return "bind" if event.type == "set" and [child.key for child in event.children] == [_BIND] else "stanza"
+
+    def _unexpected(self, event: StreamOpened | Stanza | Malformed | Element) -> StreamError:
+        if isinstance(event, Element):
+            return StreamError("unsupported-stanza-type")
+        return StreamError("not-authorized")  # RFC 6120 §4.9.3.12
+
+    # -- header and features
+
+    def _header(self, header: StreamOpened) -> Event:
+        self.lang = header.lang
+        if header.xmlns != ns.CLIENT:
+            raise StreamError("invalid-namespace", f"the content namespace of this stream is {ns.CLIENT}")
+        if header.version.partition(".")[0] in ("", "0"):
+            raise StreamError("unsupported-version", "version 1.0 is supported")
+        if self._offer is not None and header.to and header.to != self._offer.domain and self.account is not None:
+            raise StreamError("not-authorized", "a stream's domain stays after authentication")
+        self.state = State.ACCEPTING
+        return Opened(header.to)
+
+    def accept(self, offer: Offer) -> None:
+        """Answer the header, and offer the features."""
+        self._expect(State.ACCEPTING)
+        self._offer = offer
+        self._send_header(offer.domain)
+        features = Element(ns.STREAMS, "features")
+        if self.account is not None:
+            features.add(Element(ns.BIND, "bind"))
+        else:
+            if offer.tls and not self.encrypted:
+                starttls = Element(ns.TLS, "starttls")
+                if offer.tls_required:
+                    starttls.add(Element(ns.TLS, "required"))
+                features.add(starttls)
+            self._mechanisms = []
+            if self.encrypted or not offer.tls_required:
+                self._offer_mechanisms(offer, features)
+        features.add(*offer.features)
+        self._out.append(features.to_bytes())
+        self.state = State.NEGOTIATING
+
+    def _offer_mechanisms(self, offer: Offer, features: Element) -> None:
+        self._mechanisms = sasl.offered(
+            encrypted=self.encrypted, bindings=self._bindings, plain_without_tls=offer.plain_without_tls
+        )
+        mechanisms = Element(ns.SASL, "mechanisms")
+        mechanisms.add(*(Element(ns.SASL, "mechanism", children=[name]) for name in self._mechanisms))
+        features.add(mechanisms)
+        if self._bindings:
+            features.add(sasl.channel_binding_feature(self._bindings))
+
+    def refuse(self, domain: str, error: StreamError) -> None:
+        """Answer the header in the name of a domain of ours, and close the stream with the error."""
+        self._expect(State.ACCEPTING)
+        self._send_header(domain)
+        self.close(error)
+
+    def _send_header(self, domain: str) -> None:
+        header = (
+            f"<?xml version='1.0'?><stream:stream xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAMS}' "
+            f"id='{secrets.token_urlsafe(12)}' from='{domain}' version='1.0' xml:lang='en'>"
+        )
+        self._out.append(header.encode())
+        self._header_sent = True
+
+    # -- STARTTLS (RFC 6120 §5)
+
+    def _starttls(self, _element: Element) -> Event:
+        assert self._offer is not None
+        if self.encrypted or not self._offer.tls or self.account is not None:
+            self._out.append(Element(ns.TLS, "failure").to_bytes())
+            raise StreamError("policy-violation", "TLS is not offered here")
+        if self._framer.pending:
+            # what came early was not protected by TLS and must not be taken for what is (RFC 6120 §5.4.3.3)
+            raise StreamError("policy-violation", "nothing is sent between starttls and the TLS handshake")
+        self._out.append(Element(ns.TLS, "proceed").to_bytes())
+        self.state = State.SECURING
+        return StartTLS()
+
+    def tls_started(self, bindings: Mapping[str, bytes]) -> None:
+        """TLS stands; `bindings` has the data of each channel binding by its type."""
+        self._expect(State.SECURING)
+        self._bindings = bindings
+        self.encrypted = True
+        self._restart()
+
+    def _restart(self) -> None:
+        self._framer.restart()
+        self._header_sent = False
+        self.state = State.OPENING
+
+    # -- SASL (RFC 6120 §6)
+
+    def _auth(self, element: Element) -> Event | None:
+        assert self._offer is not None
+        mechanism = element.get("mechanism")
+        self._localpart = ""
+        if self.account is not None:
+            raise StreamError("policy-violation", "authenticated already")
+        if mechanism not in self._mechanisms:
+            condition: sasl.Condition = "invalid-mechanism"
+            if not self.encrypted and self._offer.tls_required:
+                condition = "encryption-required"
+            return self._step(sasl.Failed(condition))
+        self._exchange = sasl.Exchange(
+            mechanism,
+            self._offer.domain,
+            offered=self._mechanisms,
+            secret=self._settings.secret,
+            bindings=self._bindings,
+            iterations=self._settings.iterations,
+        )
+        if not element.text:
+            return self._step(self._exchange.start(None))
+        return self._decoded(element, self._exchange.start)
+
+    def _response(self, element: Element) -> Event | None:
+        assert self._exchange is not None
+        return self._decoded(element, self._exchange.respond)
+
+    def _decoded(self, element: Element, use: Callable[[bytes], sasl.Step]) -> Event | None:
+        data = sasl.decode(element.text)
+        return self._step(data if isinstance(data, sasl.Failed) else use(data))
+
+    def _abort(self, _element: Element) -> Event | None:
+        return self._step(sasl.Failed("aborted"))
+
+    def _step(self, step: sasl.Step) -> Event | None:
+        assert self._offer is not None
+        self.state = State.VERIFYING
+        if isinstance(step, sasl.Challenge):
+            self._out.append(_sasl("challenge", sasl.encode(step.data)))
+            self.state = State.AUTHENTICATING
+        elif isinstance(step, sasl.NeedCredentials):
+            self._localpart = step.localpart
+            return NeedCredentials(self._offer.domain, step.localpart)
+        elif isinstance(step, sasl.NeedWork):
+            return NeedWork(step)
+        elif isinstance(step, sasl.Failed):
+            self._exchange = None
+            self._failure = step
+            return AuthenticationFailed(self._localpart, step.guessed)
+        else:
+            self._exchange = None
+            self.account = JID(step.localpart, self._offer.domain, "")
+            self._out.append(_sasl("success", "" if step.data is None else sasl.encode(step.data) or "="))
+            self._restart()
+            self._framer.limits = self._settings.after
+            return Authenticated(self.account)
+        return None
+
+    def give_credentials(self, credentials: Credentials | None) -> Event | None:
+        """The account's credentials, None if it does not exist; returns the event that follows, if one does."""
+        self._expect(State.VERIFYING)
+        assert self._exchange is not None
+        return self._step(self._exchange.give_credentials(credentials))
+
+    def give_result(self, step: sasl.Succeeded | sasl.Failed) -> Event | None:
+        """What the work of NeedWork returned; returns the event that follows."""
+        self._expect(State.VERIFYING)
+        return self._step(step)
+
+    def send_failure(self) -> None:
+        """Tell the client that authentication failed; the stream is closed after too many attempts (§6.4.5)."""
+        self._expect(State.VERIFYING)
+        failure = self._failure
+        assert failure is not None
+        element = Element(ns.SASL, "failure", children=[Element(ns.SASL, failure.condition)])
+        if failure.text:
+            element.add(Element(ns.SASL, "text", {"xml:lang": "en"}, [failure.text]))
+        self._out.append(element.to_bytes())
+        self._failure = None
+        self._attempts += 1
+        self.state = State.NEGOTIATING
+        if self._attempts >= self._settings.attempts:
+            self.close(StreamError("policy-violation", "too many failed attempts to authenticate"))
+
+    # -- before and at bind (RFC 6120 §7)
+
+    def _early(self, stanza: Stanza) -> Event:
+        return Early(stanza)
+
+    def reply(self, stanza: Stanza) -> None:
+        """Send the answer to an early iq."""
+        self._out.append(stanza.to_bytes())
+
+    def _bind(self, stanza: Stanza) -> Event:
+        payload = stanza.parse(stanza.children[0])
+        self._bind_id = stanza.id
+        self.state = State.BINDING
+        return Bind(payload.child_text(ns.BIND, "resource"))
+
+    def bound(self, jid: JID) -> None:
+        """The client's resource is `jid`."""
+        self._expect(State.BINDING)
+        bind = Element(ns.BIND, "bind", children=[Element(ns.BIND, "jid", children=[str(jid)])])
+        self._out.append(Stanza.build("iq", bind, type="result", id=self._bind_id).to_bytes())
+        self.state = State.BOUND
+
+    def bind_failed(self, error: StanzaError) -> None:
+        """The resource cannot be had; the client may try another."""
+        self._expect(State.BINDING)
+        answer = Stanza.build("iq", error.element(), type="error", id=self._bind_id)
+        self._out.append(answer.to_bytes())
+        self.state = State.NEGOTIATING
+
+    def _nonza(self, element: Element) -> Event:
+        return Nonza(element)
+
+    # -- the end (RFC 6120 §4.4, §4.9)
+
+    def close(self, error: StreamError | None = None) -> None:
+        """Close our side of the stream, with an error if there is one; nothing is read from here on."""
+        if self.state is State.CLOSED:
+            return
+        if error is not None:
+            if not self._header_sent:
+                self._send_header(self._offer.domain if self._offer is not None else "")
+            self._out.append(error.element().to_bytes())
+        if self._header_sent:
+            self._out.append(b"</stream:stream>")
+        self.state = State.CLOSED
+        self._exchange = None
+
+    def _expect(self, state: State) -> None:
+        if self.state is not state:
+            raise RuntimeError(f"not while the stream {self.state.value}")
+
+
+def _sasl(name: str, content: str) -> bytes:
+    return Element(ns.SASL, name, children=[content] if content else []).to_bytes()

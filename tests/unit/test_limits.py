@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from xmpp_server.util.limits import Places, SlowDown, TokenBucket, address_key
+from xmpp_server.util.limits import Allowance, Places, SlowDown, TokenBucket, address_key
 
 
 class Clock:
@@ -168,3 +168,34 @@ def test_a_key_that_left_takes_no_room() -> None:
         assert not places.enter(str(number))
         places.leave(str(number))
     assert not places._taken
+
+
+def test_an_allowance_is_used_up_and_comes_back_with_time(clock: Clock) -> None:
+    allowance = Allowance(clock, count=4, period=100)
+    assert [allowance.take("a") for _ in range(6)] == [True] * 4 + [False] * 2
+    clock.now += 24
+    assert not allowance.take("a")
+    clock.now += 2
+    assert allowance.take("a")
+    assert not allowance.take("a")
+
+
+def test_an_allowance_is_not_saved_up_beyond_its_count(clock: Clock) -> None:
+    allowance = Allowance(clock, count=2, period=10)
+    clock.now += 1000
+    assert [allowance.take("a") for _ in range(3)] == [True, True, False]
+
+
+def test_the_allowance_of_one_key_is_not_that_of_another(clock: Clock) -> None:
+    allowance = Allowance(clock, count=1, period=10)
+    assert allowance.take("a")
+    assert allowance.take("b")
+    assert not allowance.take("a")
+
+
+def test_the_table_of_allowances_is_bounded(clock: Clock) -> None:
+    allowance = Allowance(clock, count=1, period=1000, keys=10)
+    for number in range(1000):
+        allowance.take(str(number))
+    assert len(allowance._used) == 10
+    assert not allowance.take("999")

@@ -140,3 +140,27 @@ class Places:
         self._taken[key] -= 1
         if not self._taken[key]:
             del self._taken[key]
+
+
+class Allowance:
+    """How often something may be done: `count` times at once, and again at the rate of `count` in `period` seconds, by
+    each key. What is refused does not count. Remembers the `keys` that used it last."""
+
+    def __init__(self, clock: Callable[[], float], *, count: int, period: float, keys: int = 65536) -> None:
+        self._clock = clock
+        self._count = count
+        self._period = period
+        self._keys = keys
+        self._used: OrderedDict[int, tuple[float, float]] = OrderedDict()  # by the key's hash: how much, and when
+
+    def take(self, key: str) -> bool:
+        """Do it once more; False: not now."""
+        now = self._clock()
+        digest = hash(key)
+        used, then = self._used.pop(digest, (0.0, now))
+        used = max(0.0, used - (now - then) * self._count / self._period)
+        allowed = used + 1 <= self._count
+        self._used[digest] = (used + allowed, now)
+        if len(self._used) > self._keys:
+            self._used.popitem(last=False)
+        return allowed

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
+from xmpp_server.config import Config, ModuleConfig
 from xmpp_server.module import Module
 from xmpp_server.modules import all_modules
+from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.routing.account import Account, Accounts
 from xmpp_server.routing.host import Host
 from xmpp_server.routing.router import Router
-from xmpp_server.session.binding import Binder, Conflict
+from xmpp_server.session.binding import Binder
 from xmpp_server.session.local import LocalRoute
 from xmpp_server.session.presence import Presence
 from xmpp_server.session.rosters import LiveRosters
@@ -20,64 +22,86 @@ from xmpp_server.storage.store import Store
 
 
 class Core:
-    """The server without its network: hosts, router, sessions and modules on an open store."""
+    """All that a configuration asks for, but for certificates and sockets."""
 
-    def __init__(
-        self, store: Store, *, conflict: Conflict = "replace", sessions: int = 50, contacts: int = 5000
-    ) -> None:
-        self.store = store
+    def __init__(self, config: Config, store: Store) -> None:
+        limits = config.options.limits
+        self.config = config
         self.router = Router()
         self.accounts = Accounts(self._load)
         self.rosters = LiveRosters(store.rosters)
-        self.subscriptions = Subscriptions(self.router, self.rosters, contacts)
+        self.subscriptions = Subscriptions(self.router, self.rosters, limits.roster_items)
         self.presence = Presence(self.router, self.accounts, store.rosters, self.subscriptions)
-        self.binder = Binder(self.router, self.accounts, self.presence, conflict, sessions)
+        self.binder = Binder(
+            self.router, self.accounts, self.presence, config.options.server.conflict, limits.sessions_per_account
+        )
         self.router.routes.append(LocalRoute(self.router, self.accounts, self.presence, self.subscriptions))
         self.modules: dict[str, dict[str, Module]] = {}
-        """By domain and name."""
-        self._parts: dict[type, Any] = {
-            type(part): part
-            for part in (
-                self.router,
-                self.accounts,
-                self.rosters,
-                self.subscriptions,
-                self.presence,
-                self.binder,
-                store,
-                *vars(store).values(),
-            )
-        }
-
-    def provide(self, part: object) -> None:
-        """Let modules name this part in their constructors."""
-        self._parts[type(part)] = part
+        """By domain and name: all that are in use."""
+        self._store = store
+        own = (self.router, self.accounts, self.rosters, self.subscriptions, self.presence, self.binder, store)
+        self._parts: dict[Any, Any] = {type(part): part for part in (*own, *vars(store).values())}
+        for domain, host in config.hosts.items():
+            self._add_host(domain, host.modules)
 
     async def _load(self, jid: JID) -> Account | None:
-        state = await self.store.login_state(jid)
+        state = await self._store.login_state(jid)
         return None if state is None else Account(jid, state.roster, state.blocked)
 
-    def add_host(self, domain: str, options: Mapping[str, Any]) -> Host:
-        """Serve a domain with these modules: their options by name."""
-        host = Host(domain)
-        modules: dict[str, Module] = {}
-        classes = all_modules()
-        for name, module_options in options.items():
-            modules[name] = self._make(classes[name], host, module_options)
-        for module in modules.values():
-            module.attach(host)
-        self.router.hosts[host.domain] = host
-        self.modules[host.domain] = modules
-        return host
+    # -- hosts and modules
 
-    async def remove_host(self, domain: str) -> None:
-        """Serve the domain no more; its sessions end."""
+    def reconfigure(self, config: Config) -> None:
+        """Take another configuration while running: hosts, modules, their options, and limits."""
+        self.config = config
+        limits = config.options.limits
+        self.subscriptions.limit = limits.roster_items
+        self.binder.limit = limits.sessions_per_account
+        self.binder.conflict = config.options.server.conflict
+        for domain in self.router.hosts.keys() - config.hosts.keys():
+            self._remove_host(domain)
+        for domain, host in config.hosts.items():
+            if domain in self.router.hosts:
+                self._use(self.router.hosts[domain], host.modules)
+            else:
+                self._add_host(domain, host.modules)
+
+    def _add_host(self, domain: str, modules: Mapping[str, ModuleConfig]) -> None:
+        host = Host(domain)
+        self.modules[host.domain] = {}
+        self._use(host, modules)
+        self.router.hosts[host.domain] = host
+
+    def _remove_host(self, domain: str) -> None:
+        del self.router.hosts[domain]
+        del self.modules[domain]
+        for account in self.accounts:
+            if account.jid.domain == domain:
+                for session in list(account.sessions.values()):
+                    session.close(StreamError("host-gone"))
+
+    def _use(self, host: Host, modules: Mapping[str, ModuleConfig]) -> None:
+        """Put the enabled modules in their places, and take the others out; one that stays keeps what it knows."""
+        running = self.modules[host.domain]
+        classes = all_modules()
+        host.reset()
+        wanted: dict[str, Module] = {}
+        for name, config in modules.items():
+            if not config.enabled:
+                continue
+            module = running.get(name)
+            if module is None:
+                module = self._make(classes[name], host, config.options)
+            elif module.options != config.options:
+                module.reconfigure(config.options)
+            module.attach(host)
+            wanted[name] = module
+        self.modules[host.domain] = wanted
 
     def _make(self, cls: type[Module], host: Host, options: Any) -> Module:
         arguments: dict[str, Any] = {}
-        for parameter, wanted in get_type_hints(cls.__init__).items():
-            if parameter == "return":
-                continue
+        hints = get_type_hints(cls.__init__) if cls.__init__ is not object.__init__ else {}
+        hints.pop("return", None)
+        for parameter, wanted in hints.items():
             if wanted is Host:
                 arguments[parameter] = host
             elif wanted is cls.Options:
@@ -87,3 +111,16 @@ class Core:
             else:
                 raise TypeError(f"module {cls.name} wants {parameter}: {wanted}, which nobody provides")
         return cls(**arguments)
+
+    # -- explaining
+
+    def explain_hooks(self) -> dict[str, dict[str, list[tuple[str, str]]]]:
+        """By domain and hook: stage and module of each listener, in order."""
+        return {
+            domain: {hook.name: hook.explain() for hook in host.hooks.all() if hook}
+            for domain, host in self.router.hosts.items()
+        }
+
+    def explain_routes(self) -> list[str]:
+        """The names of the routes, in order."""
+        return [route.name for route in self.router.routes]

@@ -108,6 +108,11 @@ class Accounts:
     def __iter__(self) -> Iterator[Account]:
         return iter(list(self._accounts.values()))
 
+    @property
+    def busy(self) -> bool:
+        """Whether any account is in use."""
+        return bool(self._accounts)
+
     async def acquire(self, jid: JID) -> Account | None:
         """The account, which stays in memory until `release`; None if it does not exist."""
         account = self._accounts.get(jid)

@@ -67,6 +67,11 @@ class _Hook:
         self.listeners = tuple(entry[3] for entry in ordered)
         self._entries = ordered
 
+    def clear(self) -> None:
+        """Forget all listeners."""
+        self._entries.clear()
+        self.listeners = ()
+
     def explain(self) -> list[tuple[str, str]]:
         """Stage and feature of each listener, in order."""
         return [(stage.name.lower(), owner) for stage, owner, _, _ in self._entries]

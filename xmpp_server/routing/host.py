@@ -125,3 +125,11 @@ class Host:
     @property
     def domain(self) -> str:
         return self.jid.domain
+
+    def reset(self) -> None:
+        """Forget everything that modules put here, so that they can be put here anew."""
+        for hook in self.hooks.all():
+            hook.clear()
+        self.requests.clear()
+        self.features.clear()
+        self.account_features.clear()

@@ -87,6 +87,10 @@ class Requests:
             raise ValueError(f"{self._handlers[place][0]} and {owner} both answer {type} {key!r} for {target.value}")
         self._handlers[place] = (owner, handler)
 
+    def clear(self) -> None:
+        """Forget all handlers."""
+        self._handlers.clear()
+
     def explain(self) -> list[tuple[str, str, str, str]]:
         """Type, target, qname and feature of each handler."""
         return [(type, target.value, key, owner) for (type, target, key), (owner, _) in self._handlers.items()]

@@ -3,6 +3,8 @@
 The driver feeds `receive_data`, takes `next_event` until there is none, does what the event asks for and tells the
 answer, and sends what `data_to_send` gives. Each answer is legal in one state only; while one is due, no further event
 comes. Which input is legal in which state stands in TRANSITIONS, and nowhere else.
+
+XEP: 0478 (0.2.0) complete
 """
 
 from __future__ import annotations
@@ -170,6 +172,7 @@ _INPUTS: Final = {
     qname(ns.SASL, "abort"): "abort",
 }
 _BIND: Final = qname(ns.BIND, "bind")
+_LIMITS: Final = "urn:xmpp:stream-limits:0"
 
 
 class C2SStream:
@@ -307,7 +310,7 @@ class C2SStream:
             self._mechanisms = []
             if self.encrypted or not offer.tls_required:
                 self._offer_mechanisms(offer, features)
-        features.add(*offer.features)
+        features.add(*offer.features, self._limits())
         self._out.append(features.to_bytes())
         self.state = State.NEGOTIATING
 
@@ -320,6 +323,12 @@ class C2SStream:
         features.add(mechanisms)
         if self._bindings:
             features.add(sasl.channel_binding_feature(self._bindings))
+
+    def _limits(self) -> Element:
+        """What the client may send in one piece (XEP-0478 §3)."""
+        limits = self._settings.before if self.account is None else self._settings.after
+        maximum = Element(_LIMITS, "max-bytes", children=[str(limits.max_bytes)])
+        return Element(_LIMITS, "limits", children=[maximum])
 
     def refuse(self, domain: str, error: StreamError) -> None:
         """Answer the header in the name of a domain of ours, and close the stream with the error."""

@@ -1,0 +1,232 @@
+"""A running server: certificates, database, core and listeners, from start to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import secrets
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from xmpp_server.config import Config, changes
+from xmpp_server.net.c2s import ClientConnection, Limits, Server
+from xmpp_server.net.certificates import CertificateError, CertificateFiles, generate
+from xmpp_server.net.flush import Flusher
+from xmpp_server.net.tls_contexts import TLSContexts
+from xmpp_server.net.wheel import Wheel
+from xmpp_server.protocol.errors import StreamError
+from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.migrate import migrate
+from xmpp_server.storage.store import Store
+from xmpp_server.stream import framing
+from xmpp_server.stream.c2s import Settings
+from xmpp_server.stream.sasl import make_verifiers
+from xmpp_server.util import log
+from xmpp_server.util.limits import Places, SlowDown
+from xmpp_server.util.tasks import keep
+
+from .core import Core
+
+_log = structlog.get_logger()
+
+_BACKLOG: Final = 4096
+_GOODBYE: Final = 5.0  # seconds for clients to read that the server stops
+_PASSWORD_BYTES: Final = 12
+
+
+class App:
+    """One server in one process."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.core: Core
+        self.passwords: dict[JID, str] = {}
+        """Accounts that this start made, with their passwords: to be shown once."""
+        self.addresses: list[tuple[str, str, int]] = []
+        """What is listened on: kind, address, port."""
+        self._store: Store
+        self._contexts: TLSContexts
+        self._server: Server
+        self._wheel = Wheel()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._listeners: list[asyncio.Server] = []
+
+    # -- start
+
+    async def start(self) -> None:
+        """Bring everything up; raises ConfigError, CertificateError, Unavailable or OSError with what is wrong."""
+        config = self.config
+        log.configure(config.options.log.level, config.options.log.format)
+        _raise_file_limit()
+        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._contexts = TLSContexts(self._certificates(config))
+        await migrate(config.database_url)
+        self._store = await Store.open(config.database_url)
+        try:
+            self.core = Core(config, self._store)
+            await self._make_admins()
+            await self._listen()
+        except BaseException:
+            await self._store.close()
+            raise
+        self._tasks.append(keep(self._wheel.turn(), "wheel"))
+
+    def _certificates(self, config: Config) -> dict[str, CertificateFiles]:
+        found: dict[str, CertificateFiles] = {}
+        for domain, host in config.hosts.items():
+            chain, key = config.certificate_files(domain)
+            if not host.certificate and not chain.exists() and not key.exists():
+                if not config.options.tls.self_signed:
+                    raise CertificateError(f"{chain}: there is no certificate for {domain}")
+                generate(domain, config.certificates)
+                _log.info("certificate_made", host=domain, file=str(chain))
+            found[domain] = CertificateFiles(chain, key)
+        return found
+
+    async def _make_admins(self) -> None:
+        """Administrators without an account get one, with a password that is told once."""
+        for domain, host in self.config.hosts.items():
+            for text in host.admins:
+                admin = JID.parse(text)
+                if admin.domain != domain or await self._store.accounts.exists(admin):
+                    continue
+                password = secrets.token_urlsafe(_PASSWORD_BYTES)
+                verifiers = await asyncio.to_thread(make_verifiers, password, self.config.options.sasl.iterations)
+                await self._store.accounts.create(admin, verifiers)
+                self.passwords[admin] = password
+
+    async def _listen(self) -> None:
+        config = self.config
+        loop = asyncio.get_running_loop()
+        limits = config.options.limits
+        self._server = Server(
+            router=self.core.router,
+            binder=self.core.binder,
+            accounts=self._store.accounts,
+            contexts=self._contexts,
+            settings=await self._settings(config),
+            limits=_limits(config),
+            places=Places(limits.connections_per_address, limits.connections),
+            guesses=SlowDown(loop.time, longest=limits.login_seconds / 3),
+            flusher=Flusher(loop),
+            wheel=self._wheel,
+            workers=ThreadPoolExecutor(2, "passwords"),
+            tls_required=config.options.tls.starttls == "required",
+            plain_without_tls=config.options.sasl.plain_without_tls,
+            connections=set(),
+        )
+        listen = config.options.listen
+        for kind, listener in (("c2s", listen.c2s), ("c2s direct TLS", listen.direct_tls)):
+            if not listener.enabled:
+                continue
+            direct_tls = listener is listen.direct_tls
+            port = listener.port
+            for address in listener.addresses or listen.addresses:
+                server = await self._open(address, port, direct_tls=direct_tls)
+                if server is None:
+                    continue
+                port = server.sockets[0].getsockname()[1]  # where any port will do, the same on all addresses
+                self.addresses.append((kind, address, port))
+        if not self.addresses:
+            raise OSError("there is no address to listen on")
+
+    async def _open(self, address: str, port: int, *, direct_tls: bool) -> asyncio.Server | None:
+        shared = self._server
+
+        def connection() -> ClientConnection:
+            return ClientConnection(shared, direct_tls=direct_tls)
+
+        loop = asyncio.get_running_loop()
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            server = await loop.create_server(
+                connection, address, port, family=family, backlog=_BACKLOG, reuse_address=True
+            )
+        except OSError as error:
+            if family == socket.AF_INET6 and address == "::1":  # a machine without IPv6
+                _log.warning("no_ipv6", address=address, reason=error.strerror)
+                return None
+            raise OSError(error.errno, f"cannot listen on {address} port {port}: {error.strerror}") from error
+        self._listeners.append(server)
+        return server
+
+    async def _settings(self, config: Config) -> Settings:
+        limits = config.options.limits
+        return Settings(
+            secret=await self._store.secrets.get("", "unknown accounts"),
+            before=framing.Limits(limits.stanza_bytes_before_login, limits.depth, limits.attributes),
+            after=framing.Limits(limits.stanza_bytes, limits.depth, limits.attributes),
+            iterations=config.options.sasl.iterations,
+            attempts=config.options.sasl.attempts,
+        )
+
+    # -- while it runs
+
+    async def reload(self) -> None:
+        """Read the configuration and the certificates again. What is wrong with them is logged, and changes nothing."""
+        try:
+            config = self.config.again()
+            certificates = self._certificates(config)
+        except (ValueError, OSError, CertificateError) as error:
+            _log.error("reload_refused", reason=str(error))
+            return
+        altered = changes(self.config, config)
+        for change in altered.restart:
+            _log.warning("needs_restart", option=change.key)
+        outcome = self._contexts.reload(certificates)
+        for refused in outcome.refused:
+            _log.error("certificate_refused", reason=str(refused))
+        log.configure(config.options.log.level, config.options.log.format)
+        server, limits = self._server, config.options.limits
+        server.settings = await self._settings(config)
+        server.limits = _limits(config)
+        server.places.each, server.places.total = limits.connections_per_address, limits.connections
+        server.tls_required = config.options.tls.starttls == "required"
+        server.plain_without_tls = config.options.sasl.plain_without_tls
+        self.core.reconfigure(config)
+        self.config = config
+        _log.info("reloaded", changed=[change.key for change in altered.live], certificates=list(outcome.renewed))
+
+    # -- stop
+
+    async def stop(self) -> None:
+        """Tell everybody, write what is to be written, and end."""
+        for listener in self._listeners:
+            listener.close()
+        connections = self._server.connections
+        for connection in list(connections):
+            connection.close(StreamError("system-shutdown"))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _GOODBYE
+        while (connections or self.core.accounts.busy) and loop.time() < deadline:
+            await asyncio.sleep(0.02)  # noqa: ASYNC110  many events would have to be watched for one rare moment
+        for connection in list(connections):
+            connection.abort()
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        self._server.workers.shutdown(wait=False)
+        await self._store.close()
+
+
+def _limits(config: Config) -> Limits:
+    limits = config.options.limits
+    return Limits(
+        outbox=limits.outbox_bytes,
+        negotiation=limits.login_seconds,
+        keepalive=limits.keepalive_seconds,
+        rate=limits.bytes_per_second,
+        burst=limits.bytes_burst,
+    )
+
+
+def _raise_file_limit() -> None:
+    """As many open connections as the system lets us have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 from xmpp_server.config import Config, ModuleConfig
 from xmpp_server.module import Module
 from xmpp_server.modules import all_modules
+from xmpp_server.modules.stream_limits import Bounds, StreamBounds
 from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.routing.account import Account, Accounts
@@ -39,10 +40,11 @@ class Core:
         self.modules: dict[str, dict[str, Module]] = {}
         """By domain and name: all that are in use."""
         self._store = store
+        self._bounds = _bounds(config)
         own = (self.router, self.accounts, self.rosters, self.subscriptions, self.presence, self.binder, store)
-        self._parts: dict[Any, Any] = {type(part): part for part in (*own, *vars(store).values())}
+        self._parts: dict[Any, Any] = {type(part): part for part in (*own, self._bounds, *vars(store).values())}
         for domain, host in config.hosts.items():
-            self._add_host(domain, host.modules)
+            self.add_host(domain, host.modules)
 
     async def _load(self, jid: JID) -> Account | None:
         state = await self._store.login_state(jid)
@@ -57,15 +59,18 @@ class Core:
         self.subscriptions.limit = limits.roster_items
         self.binder.limit = limits.sessions_per_account
         self.binder.conflict = config.options.server.conflict
+        new = _bounds(config)
+        self._bounds.before, self._bounds.after = new.before, new.after
         for domain in self.router.hosts.keys() - config.hosts.keys():
             self._remove_host(domain)
         for domain, host in config.hosts.items():
             if domain in self.router.hosts:
                 self._use(self.router.hosts[domain], host.modules)
             else:
-                self._add_host(domain, host.modules)
+                self.add_host(domain, host.modules)
 
-    def _add_host(self, domain: str, modules: Mapping[str, ModuleConfig]) -> None:
+    def add_host(self, domain: str, modules: Mapping[str, ModuleConfig]) -> None:
+        """Serve a domain with these modules."""
         host = Host(domain)
         self.modules[host.domain] = {}
         self._use(host, modules)
@@ -124,3 +129,11 @@ class Core:
     def explain_routes(self) -> list[str]:
         """The names of the routes, in order."""
         return [route.name for route in self.router.routes]
+
+
+def _bounds(config: Config) -> StreamBounds:
+    limits = config.options.limits
+    return StreamBounds(
+        Bounds(limits.stanza_bytes_before_login, limits.login_seconds),
+        Bounds(limits.stanza_bytes, limits.keepalive_seconds),
+    )

@@ -202,8 +202,8 @@ class App:
             connection.close(StreamError("system-shutdown"))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _GOODBYE
-        while (connections or self.core.accounts.busy) and loop.time() < deadline:
-            await asyncio.sleep(0.02)  # noqa: ASYNC110  many events would have to be watched for one rare moment
+        while (connections or self.core.accounts.busy) and loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
         for connection in list(connections):
             connection.abort()
         for task in self._tasks:

@@ -8,7 +8,6 @@ from typing import Any, get_type_hints
 from xmpp_server.config import Config, ModuleConfig
 from xmpp_server.module import Module
 from xmpp_server.modules import all_modules
-from xmpp_server.modules.stream_limits import Bounds, StreamBounds
 from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.routing.account import Account, Accounts
@@ -40,9 +39,8 @@ class Core:
         self.modules: dict[str, dict[str, Module]] = {}
         """By domain and name: all that are in use."""
         self._store = store
-        self._bounds = _bounds(config)
         own = (self.router, self.accounts, self.rosters, self.subscriptions, self.presence, self.binder, store)
-        self._parts: dict[Any, Any] = {type(part): part for part in (*own, self._bounds, *vars(store).values())}
+        self._parts: dict[Any, Any] = {type(part): part for part in (*own, *vars(store).values())}
         for domain, host in config.hosts.items():
             self.add_host(domain, host.modules)
 
@@ -59,8 +57,6 @@ class Core:
         self.subscriptions.limit = limits.roster_items
         self.binder.limit = limits.sessions_per_account
         self.binder.conflict = config.options.server.conflict
-        new = _bounds(config)
-        self._bounds.before, self._bounds.after = new.before, new.after
         for domain in self.router.hosts.keys() - config.hosts.keys():
             self._remove_host(domain)
         for domain, host in config.hosts.items():
@@ -129,11 +125,3 @@ class Core:
     def explain_routes(self) -> list[str]:
         """The names of the routes, in order."""
         return [route.name for route in self.router.routes]
-
-
-def _bounds(config: Config) -> StreamBounds:
-    limits = config.options.limits
-    return StreamBounds(
-        Bounds(limits.stanza_bytes_before_login, limits.login_seconds),
-        Bounds(limits.stanza_bytes, limits.keepalive_seconds),
-    )

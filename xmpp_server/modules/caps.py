@@ -11,14 +11,14 @@ from xmpp_server.module import Module, on
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.caps import Caps
 from xmpp_server.protocol.disco import Info
-from xmpp_server.protocol.jid import JID
 from xmpp_server.routing.host import DiscoInfo, Host, StreamFeatures
 
 
 class CapabilitiesOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`node`: the URI that stands for the software (§4), where people may read about it."""
+    """What the hash is told with."""
 
     node: str = "https://xmpp-server.example"
+    """The URI that stands for the software (XEP-0115 §4), where people may read about it."""
 
 
 class Capabilities(Module):
@@ -32,6 +32,11 @@ class Capabilities(Module):
         self._host = host
         self.options = options
         self._caps: Caps | None = None
+
+    def attach(self, host: Host) -> None:
+        """All modules are put in their places: what the host can do may have changed."""
+        super().attach(host)
+        self._caps = None
 
     @on("stream_features")
     async def offer(self, features: StreamFeatures) -> None:
@@ -47,11 +52,6 @@ class Capabilities(Module):
             info.identities += host.identities
             info.features |= host.features
             info.forms += host.forms
-
-    @on("disco_changed")
-    def forget(self, _host: JID) -> None:
-        """The next stream gets a new hash."""
-        self._caps = None
 
     async def _current(self) -> Caps:
         if self._caps is None:

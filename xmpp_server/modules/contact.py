@@ -15,15 +15,22 @@ _SERVER_INFO = "http://jabber.org/network/serverinfo"
 
 
 class ContactOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """URIs (`mailto:`, `xmpp:`, `https:`) by the purposes that the XEP registers (§5.2)."""
+    """URIs (`mailto:`, `xmpp:`, `https:`) by purpose."""
 
     abuse: tuple[str, ...] = ()
+    """Where to report abuse."""
     admin: tuple[str, ...] = ()
+    """Who runs the server."""
     feedback: tuple[str, ...] = ()
+    """Where to say what is good and bad about the service."""
     sales: tuple[str, ...] = ()
+    """Who sells the service."""
     security: tuple[str, ...] = ()
+    """Where to report weaknesses."""
     status: tuple[str, ...] = ()
+    """Where to read whether the service is up."""
     support: tuple[str, ...] = ()
+    """Who helps users."""
 
 
 class Contact(Module):

@@ -18,9 +18,10 @@ _NS = "jabber:iq:version"
 
 
 class VersionOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`os`: tell the operating system too, which helps an attacker as well (§6)."""
+    """What is told."""
 
     os: bool = False
+    """Tell the operating system too; this helps attackers as well."""
 
 
 class Version(Module):

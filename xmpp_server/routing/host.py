@@ -102,8 +102,6 @@ class Hooks:
         self.account_created = Notice[JID]("account_created")
         self.account_removed = Notice[JID]("account_removed")
         self.disco_info = Collector[DiscoInfo]("disco_info")
-        # disco#info of the host is another from now on
-        self.disco_changed = Notice[JID]("disco_changed")
         self.disco_items = Collector[DiscoItems]("disco_items")
         self.stream_features = Collector[StreamFeatures]("stream_features")
 

@@ -110,6 +110,7 @@ class ClientConnection(asyncio.Protocol):
         "_stream",
         "_tls",
         "_transport",
+        "_waiting",
         "due",
     )
 
@@ -132,6 +133,7 @@ class ClientConnection(asyncio.Protocol):
         self._bucket: TokenBucket | None = None
         self._address = ""
         self._key = ""
+        self._waiting: asyncio.Future[None] | None = None
         self.due = 0
 
     # -- the socket
@@ -167,6 +169,7 @@ class ClientConnection(asyncio.Protocol):
         self._out.clear()
         self._transport = None
         self._end_session()
+        self._wake()
 
     def eof_received(self) -> bool:
         self.close()
@@ -179,6 +182,8 @@ class ClientConnection(asyncio.Protocol):
         self._paused = False
         if self._out:
             self._server.flusher.mark(self)
+        else:
+            self._wake()
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -442,6 +447,21 @@ class ClientConnection(asyncio.Protocol):
             self._tls.send(data)
             data = self._tls.data_to_send()
         self._transport.write(data)
+        if not self._paused:
+            self._wake()
+
+    async def drained(self) -> bool:
+        """Wait until the socket took what was written; False: the connection is closing."""
+        while not self._closing and (self._out or self._paused):
+            if self._waiting is None:
+                self._waiting = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._waiting)
+        return not self._closing
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.set_result(None)
 
     def _send_stream(self) -> None:
         data = self._stream.data_to_send()
@@ -462,6 +482,7 @@ class ClientConnection(asyncio.Protocol):
         self._send_stream()
         self._closing = True
         self._end_session()
+        self._wake()
         if self._transport is None:
             return
         paused, self._paused = self._paused, False
@@ -474,6 +495,7 @@ class ClientConnection(asyncio.Protocol):
         """No more is sent. What still comes is discarded, for a reset would take our last words from the client."""
         self._closing = True
         self._end_session()
+        self._wake()
         transport = self._transport
         if transport is None:
             return

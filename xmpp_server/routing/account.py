@@ -46,6 +46,18 @@ class Session(Protocol):
         """The same for a stanza that was kept as bytes which name their namespace."""
         ...
 
+    async def drained(self) -> bool:
+        """Wait until the client's connection took what was delivered; False: the session is gone."""
+        ...
+
+    def hold(self) -> None:
+        """Hold live messages back until `release` is called as often, for what is older goes first."""
+        ...
+
+    def release(self) -> list[Stanza]:
+        """Deliver what was held back, if nobody else holds; returns what could not be delivered any more."""
+        ...
+
     def close(self, error: StreamError | None = None) -> None:
         """End the stream, with this error if there is one."""
         ...

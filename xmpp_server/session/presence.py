@@ -9,6 +9,7 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.account import Account, Accounts, Session
+from xmpp_server.routing.blocklist import blocks
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.router import Router
 from xmpp_server.routing.subscription import KINDS
@@ -53,17 +54,22 @@ class Presence:
             await self._router.bounce(Passage(stanza.stamped(to=session.account.jid), session), error)
             return
         initial = session.presence is None
-        session.presence = stanza
-        session.priority = priority
-        hooks = session.host.hooks
-        await self._broadcast(session, stanza)
-        if initial:
-            await self._look_around(session)
-            for request in self._subscriptions.waiting(session.account):
-                session.deliver_bytes(request)
-            await hooks.session_available.run(session)
-        else:
-            await hooks.session_updated.run(session)
+        session.hold()  # no live message goes before the ones that waited, which a listener to the hooks delivers
+        try:
+            session.presence = stanza
+            session.priority = priority
+            hooks = session.host.hooks
+            await self._broadcast(session, stanza)
+            if initial:
+                await self._look_around(session)
+                for request in self._subscriptions.waiting(session.account):
+                    session.deliver_bytes(request)
+                await hooks.session_available.run(session)
+            else:
+                await hooks.session_updated.run(session)
+        finally:
+            for message in session.release():  # the session is gone already
+                await session.host.hooks.message_offline.run(Passage(message, None, session.account))
 
     async def _unavailable(self, session: Session, stanza: Stanza) -> None:
         was_available = session.presence is not None
@@ -103,9 +109,13 @@ class Presence:
         """To every contact who may see it, and to the account's own resources, itself included (RFC 6121 §4.2.2)."""
         account = session.account
         hosts = self._router.hosts
-        for item in account.roster.items.values():
+        for item in list(account.roster.items.values()):
             # nobody is at home at a local address that is not in use: the hot case of a big roster costs nothing
-            if seen_by(item) and (item.jid.domain not in hosts or self._accounts.get(item.jid) is not None):
+            if (
+                seen_by(item)
+                and (item.jid.domain not in hosts or self._accounts.get(item.jid) is not None)
+                and not blocks(account.blocked, item.jid)
+            ):
                 await self._leave(session, stanza.stamped(to=item.jid))
         own = stanza.stamped(to=account.jid)
         for other in account.available():
@@ -122,8 +132,8 @@ class Presence:
                 session.deliver(other.presence.stamped(to=session.jid))
         hosts = self._router.hosts
         absent: set[JID] = set()
-        for item in account.roster.items.values():
-            if not sees(item) or item.jid in account.blocked:
+        for item in list(account.roster.items.values()):
+            if not sees(item) or blocks(account.blocked, item.jid):
                 continue
             if item.jid.domain not in hosts:
                 probe = Stanza.build("presence", sender=account.jid, to=item.jid, type="probe")
@@ -141,7 +151,7 @@ class Presence:
                     session.deliver(_nobody(owner, session.jid))
 
     def _show(self, contact: Account, session: Session, viewer: JID) -> None:
-        if viewer in contact.blocked:
+        if blocks(contact.blocked, viewer):
             session.deliver(_nobody(contact.jid, session.jid))
             return
         shown = contact.available()

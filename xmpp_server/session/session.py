@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from xmpp_server.protocol.errors import StanzaError, StreamError
 from xmpp_server.protocol.jid import JID
@@ -21,9 +21,17 @@ class Sink(Protocol):
         """Append to what is sent at the end of this turn of the loop; False: it is closed, or its bound is reached."""
         ...
 
+    async def drained(self) -> bool:
+        """Wait until what was written has left; False: it is closed."""
+        ...
+
     def close(self, error: StreamError | None = None) -> None:
         """End the stream with this error, if there is one."""
         ...
+
+
+_MOST_HELD: Final = 1_000_000  # octets
+_ENVELOPE: Final = 500
 
 
 class Session:
@@ -31,6 +39,9 @@ class Session:
 
     __slots__ = (
         "__weakref__",
+        "_held",
+        "_held_size",
+        "_holds",
         "_presence",
         "_router",
         "_sink",
@@ -52,6 +63,9 @@ class Session:
         self._router = router
         self._presence = presence
         self._sink: Sink | None = sink
+        self._holds = 0
+        self._held: list[Stanza] | None = None
+        self._held_size = 0
         self.presence: Stanza | None = None
         self.priority: int | None = None
         self.interested = False
@@ -68,11 +82,42 @@ class Session:
 
     def deliver(self, stanza: Stanza) -> bool:
         """Put the stanza into the outbox. Never waits. False: the session is gone, or its outbox is full."""
+        if self._holds and stanza.name == "message":
+            return self._sink is not None and self._hold_back(stanza)
         return self._sink is not None and self._sink.write(stanza.to_bytes())
 
     def deliver_bytes(self, data: bytes) -> bool:
-        """The same for a stanza that was kept as bytes which name their namespace."""
+        """The same for a stanza that was kept as bytes which name their namespace, and past what is held back."""
         return self._sink is not None and self._sink.write(data)
+
+    async def drained(self) -> bool:
+        """Wait until the client's connection took what was delivered; False: the session is gone."""
+        return self._sink is not None and await self._sink.drained()
+
+    def hold(self) -> None:
+        """Hold live messages back until `release` is called as often, for what is older goes first."""
+        self._holds += 1
+
+    def release(self) -> list[Stanza]:
+        """Deliver what was held back, if nobody else holds; returns what could not be delivered any more."""
+        self._holds -= 1
+        if self._holds or self._held is None:
+            return []
+        held, self._held, self._held_size = self._held, None, 0
+        for i, stanza in enumerate(held):
+            if not self.deliver(stanza):
+                return held[i:]
+        return []
+
+    def _hold_back(self, stanza: Stanza) -> bool:
+        size = len(stanza.payload) + _ENVELOPE
+        if self._held_size + size > _MOST_HELD:
+            return False
+        self._held_size += size
+        if self._held is None:
+            self._held = []
+        self._held.append(stanza)
+        return True
 
     def close(self, error: StreamError | None = None) -> None:
         """End the stream, with this error if there is one."""

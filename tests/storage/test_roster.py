@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+
+import pytest
+from sqlalchemy import bindparam, func, select
+
+from tests.storage.conftest import JULIET, ROMEO
+from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.errors import NoSuchAccount
+from xmpp_server.storage.roster import REMOVALS_KEPT, Roster, RosterChanges, RosterItem, roster
+from xmpp_server.storage.statement import Statement
+from xmpp_server.storage.store import Store
+
+WAITING = RosterItem(JULIET, pending_in=b"<presence type='subscribe'/>", listed=False)
+
+
+async def test_a_roster_that_was_never_changed_is_empty_and_has_version_0(store: Store, romeo: JID) -> None:
+    assert await store.rosters.load(romeo) == Roster(0, {})
+
+
+async def test_an_item_comes_back_as_it_was_put_with_its_version(store: Store, romeo: JID) -> None:
+    item = RosterItem(
+        JULIET, "Jül <&> 'iet'", "to", True, True, b"<presence/>\x00", ("Friends", "", 'a"b', "café, 1"), 77
+    )
+    assert await store.rosters.put(romeo, item) == 1
+    assert await store.rosters.load(romeo) == Roster(1, {JULIET: dataclasses.replace(item, version=1)})
+
+
+async def test_versions_count_up_by_one_for_each_account(store: Store, romeo: JID) -> None:
+    await store.accounts.create(JULIET, {})
+    assert await store.rosters.put(romeo, RosterItem(JULIET)) == 1
+    assert await store.rosters.put(romeo, RosterItem(JULIET, "Juliet")) == 2
+    assert await store.rosters.put(JULIET, RosterItem(romeo)) == 1
+    assert await store.rosters.remove(romeo, JULIET) == 3
+    assert await store.rosters.put(romeo, RosterItem(JULIET)) == 4
+
+
+async def test_a_removed_contact_is_gone_and_removing_it_again_changes_nothing(store: Store, romeo: JID) -> None:
+    await store.rosters.put(romeo, RosterItem(JULIET, pending_in=b"<presence/>"))
+    assert await store.rosters.remove(romeo, JULIET) == 2
+    assert await store.rosters.load(romeo) == Roster(2, {})
+    assert await store.rosters.remove(romeo, JULIET) == 2
+    assert await store.rosters.remove(romeo, ROMEO) == 2
+
+
+async def test_a_request_that_waits_is_kept_and_changes_no_version(store: Store, romeo: JID) -> None:
+    assert await store.rosters.put(romeo, WAITING) == 0
+    assert await store.rosters.load(romeo) == Roster(0, {JULIET: WAITING})
+    assert await store.rosters.changes_since(romeo, 0) == RosterChanges(0, (), ())
+    assert await store.rosters.remove(romeo, JULIET) == 0
+    assert await store.rosters.load(romeo) == Roster(0, {})
+
+
+async def test_a_request_of_somebody_who_was_removed_leaves_the_removal_known(store: Store, romeo: JID) -> None:
+    await store.rosters.put(romeo, RosterItem(JULIET))
+    await store.rosters.remove(romeo, JULIET)
+    assert await store.rosters.put(romeo, WAITING) == 2
+    assert (await store.rosters.load(romeo)).items[JULIET].pending_in == WAITING.pending_in
+    assert await store.rosters.changes_since(romeo, 1) == RosterChanges(2, (), (JULIET,))
+    assert await store.rosters.remove(romeo, JULIET) == 2
+    assert (await store.rosters.load(romeo)).items == {}
+    assert await store.rosters.changes_since(romeo, 1) == RosterChanges(2, (), (JULIET,))
+
+
+async def test_an_item_that_is_no_longer_listed_counts_as_removed(store: Store, romeo: JID) -> None:
+    await store.rosters.put(romeo, RosterItem(JULIET, "Juliet"))
+    assert await store.rosters.put(romeo, WAITING) == 2
+    assert await store.rosters.changes_since(romeo, 1) == RosterChanges(2, (), (JULIET,))
+
+
+async def test_changes_are_told_in_their_order_each_contact_once(store: Store, romeo: JID) -> None:
+    a, b, c = (JID.parse(f"{name}@capulet.example") for name in "abc")
+    for jid in (a, b, c):
+        await store.rosters.put(romeo, RosterItem(jid))
+    await store.rosters.put(romeo, RosterItem(a, "A"))
+    await store.rosters.remove(romeo, b)
+    changes = await store.rosters.changes_since(romeo, 2)
+    assert changes == RosterChanges(5, (RosterItem(c, version=3), RosterItem(a, "A", version=4)), (b,))
+    assert await store.rosters.changes_since(romeo, 5) == RosterChanges(5, (), ())
+
+
+async def test_a_version_that_never_was_has_no_changes(store: Store, romeo: JID) -> None:
+    await store.rosters.put(romeo, RosterItem(JULIET))
+    assert await store.rosters.changes_since(romeo, 2) is None
+    assert await store.rosters.changes_since(romeo, -1) is None
+
+
+async def test_old_removals_are_forgotten_and_versions_before_them_are_not_answered(store: Store, romeo: JID) -> None:
+    contacts = [JID.parse(f"c{number}@capulet.example") for number in range(2 * REMOVALS_KEPT)]
+    for jid in contacts:
+        await store.rosters.put(romeo, RosterItem(jid))
+    for jid in contacts:
+        version = await store.rosters.remove(romeo, jid)
+    assert await store.rosters.changes_since(romeo, 1) is None
+    recent = await store.rosters.changes_since(romeo, version - REMOVALS_KEPT)
+    assert recent == RosterChanges(version, (), tuple(contacts[-REMOVALS_KEPT:]))
+    rows = await store.database.all(_count(), account=str(romeo))
+    assert REMOVALS_KEPT <= rows[0][0] < REMOVALS_KEPT + 64
+
+
+async def test_everybody_who_has_an_address_in_the_roster_is_found_with_the_subscription(
+    store: Store, romeo: JID
+) -> None:
+    others = {JID.parse(f"{name}@capulet.example"): name for name in ("none", "to", "from", "both")}
+    for account, subscription in others.items():
+        await store.accounts.create(account, {})
+        await store.rosters.put(account, RosterItem(romeo, subscription=subscription))  # type: ignore[arg-type]
+    await store.accounts.create(JULIET, {})
+    await store.rosters.put(JULIET, dataclasses.replace(WAITING, jid=romeo))
+    assert await store.rosters.subscriptions_to(romeo) == others
+    assert await store.rosters.subscriptions_to(JULIET) == {}
+
+
+async def test_a_contact_of_nobody_is_refused(store: Store) -> None:
+    with pytest.raises(NoSuchAccount):
+        await store.rosters.put(ROMEO, RosterItem(JULIET))
+    with pytest.raises(NoSuchAccount):
+        await store.rosters.put(ROMEO, WAITING)
+    assert await store.rosters.remove(ROMEO, JULIET) == 0
+
+
+async def test_changes_at_the_same_time_get_versions_of_their_own(store: Store, romeo: JID) -> None:
+    items = [RosterItem(JID.parse(f"c{number}@capulet.example")) for number in range(100)]
+    assert await asyncio.gather(*(store.rosters.put(romeo, item) for item in items)) == list(range(1, 101))
+    assert len((await store.rosters.load(romeo)).items) == 100
+
+
+async def test_a_roster_of_10000_is_loaded_and_its_changes_are_found(store: Store, romeo: JID) -> None:
+    items = [RosterItem(JID.parse(f"c{number}@capulet.example"), f"Name {number}") for number in range(10_000)]
+    for start in range(0, len(items), 500):
+        await asyncio.gather(*(store.rosters.put(romeo, item) for item in items[start : start + 500]))
+    started = time.process_time()
+    loaded = await store.rosters.load(romeo)
+    assert time.process_time() - started < 1
+    assert loaded.version == 10_000
+    assert len(loaded.items) == 10_000
+    changes = await store.rosters.changes_since(romeo, 9_990)
+    assert changes is not None
+    assert [item.jid for item in changes.changed] == [item.jid for item in items[9_990:]]
+
+
+def _count() -> Statement:
+    return Statement(select(func.count()).select_from(roster).where(roster.c.account == bindparam("account")))

@@ -1,0 +1,63 @@
+"""What is needed of an account when somebody goes online, by one query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Select, bindparam, func, literal_column, null, select, union_all
+
+from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.accounts import accounts
+from xmpp_server.storage.blocking import blocks
+from xmpp_server.storage.counters import counters
+from xmpp_server.storage.database import Database
+from xmpp_server.storage.offline import inbox
+from xmpp_server.storage.roster import ITEM, Roster, RosterItem, is_current, is_owner, is_version, item_of
+from xmpp_server.storage.statement import Statement
+
+_NUMBER: Final = [column.name for column in ITEM].index("version")
+
+
+def _part(kind: int, **columns: Any) -> Select[Any]:
+    return select(literal_column(str(kind)), *(columns.get(column.name, null()).label(column.name) for column in ITEM))
+
+
+_CONTACT, _BLOCKED, _VERSION, _WAITING = range(4)
+_version = select(counters.c.value).where(is_version).scalar_subquery()
+_STATE: Final = Statement(
+    union_all(
+        select(literal_column(str(_CONTACT)), *ITEM).where(is_owner, is_current),
+        _part(_BLOCKED, jid=blocks.c.jid).where(blocks.c.account == bindparam("account")),
+        _part(_VERSION, version=func.coalesce(_version, 0)).where(accounts.c.account == bindparam("account")),
+        _part(_WAITING, version=func.count()).select_from(inbox).where(inbox.c.account == bindparam("account")),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginState:
+    """Roster, blocklist, and how many messages wait, all of one moment."""
+
+    roster: Roster
+    blocked: frozenset[JID]
+    offline: int
+
+
+async def login_state(database: Database, account: JID) -> LoginState | None:
+    """The state of an account; None if it does not exist."""
+    items: dict[JID, RosterItem] = {}
+    blocked: set[JID] = set()
+    version: int | None = None
+    waiting = 0
+    for kind, *columns in await database.all(_STATE, account=str(account)):
+        if kind == _CONTACT:
+            item = item_of(columns)
+            items[item.jid] = item
+        elif kind == _BLOCKED:
+            blocked.add(JID.parse(columns[0]))
+        elif kind == _VERSION:
+            version = columns[_NUMBER]
+        else:
+            waiting = columns[_NUMBER]
+    return None if version is None else LoginState(Roster(version, items), frozenset(blocked), waiting)

@@ -1,0 +1,182 @@
+"""PostgreSQL by asyncpg: a pool that reads, and one connection at a time that writes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import asyncpg
+
+from xmpp_server.storage.batch import Unit, commit
+from xmpp_server.storage.database import MOST_WAITING, Driver
+from xmpp_server.storage.errors import Interrupted, NoSuchAccount, StorageError, Unavailable
+from xmpp_server.storage.statement import Statement
+from xmpp_server.storage.transaction import Control, Row, Transaction, Work
+
+T = TypeVar("T")
+
+_CONNECTIONS: Final = 8
+_TIMEOUT: Final = 30.0  # seconds that one statement may take
+_CONNECT_TIMEOUT: Final = 10.0  # seconds
+_BROKEN: Final = ("08", "57P01", "57P02", "57P03")  # SQLSTATE: connection exceptions, and the server going down
+_UNAVAILABLE: Final = ("25006", "53", "55P03", "57", "58", "XX")  # read-only, resources, locks, operators, system, bugs
+_DURABLE: Final = """
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+"""  # an operator may ask for more than that, not for less
+
+
+class ConnectionLost(Unavailable):
+    """The connection broke; another one may work."""
+
+
+def meaning(error: Exception) -> Exception:
+    """Our error for the driver's; what is none of the driver's is returned as it is."""
+    if isinstance(error, asyncpg.ForeignKeyViolationError):  # every foreign key names the account
+        return NoSuchAccount("no such account")
+    if isinstance(error, asyncpg.SerializationError | asyncpg.DeadlockDetectedError):
+        return Interrupted(str(error))
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        if state.startswith(_BROKEN):
+            return ConnectionLost(str(error))
+        return Unavailable(str(error)) if state.startswith(_UNAVAILABLE) else StorageError(str(error))
+    if isinstance(error, TimeoutError):
+        return Unavailable("the database does not answer")
+    if isinstance(error, asyncpg.InterfaceError | OSError):
+        return ConnectionLost(str(error))
+    return error
+
+
+class PostgreSQLTransaction(Transaction):
+    """Runs in the loop, on one connection of the pool."""
+
+    def __init__(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
+        self._connection = connection
+
+    async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
+        compiled = statement.postgresql
+        try:
+            rows: list[Row] = await self._connection.fetch(compiled.sql, *compiled.arguments(values))
+        except Exception as error:
+            self.changed = True
+            raise meaning(error) from error
+        if rows and statement.writes:
+            self.changed = True
+        return rows
+
+    async def run(self, statement: Statement, /, **values: Any) -> int:
+        compiled = statement.postgresql
+        try:
+            status = await self._connection.execute(compiled.sql, *compiled.arguments(values))
+        except Exception as error:
+            self.changed = True
+            raise meaning(error) from error
+        count = int(status.rpartition(" ")[2])
+        if count:
+            self.changed = True
+        return count
+
+    async def many(self, statement: Statement, values: Sequence[Mapping[str, Any]], /) -> None:
+        compiled = statement.postgresql
+        self.changed = True
+        try:
+            await self._connection.executemany(compiled.sql, [compiled.arguments(each) for each in values])
+        except Exception as error:
+            raise meaning(error) from error
+
+    async def control(self, command: Control) -> None:
+        try:
+            await self._connection.execute(command)
+        except Exception as error:
+            raise meaning(error) from error
+
+
+class PostgreSQLDriver(Driver):
+    """The database of a PostgreSQL server."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._reading = 0
+
+    async def read(self, work: Work[T]) -> T:
+        if self._reading >= MOST_WAITING:
+            raise Unavailable("too many reads wait for the database")
+        self._reading += 1
+        try:
+            return await self._read(work)
+        finally:
+            self._reading -= 1
+
+    async def _read(self, work: Work[T]) -> T:
+        try:
+            async with self._connection() as transaction:
+                return await work(transaction)
+        except ConnectionLost:
+            # connections that a restart of the server closed are found out by using them: all of them are renewed once
+            await self._pool.expire_connections()
+        async with self._connection() as transaction:
+            return await work(transaction)
+
+    async def commit(self, units: Sequence[Unit]) -> None:
+        await self._commit(units)
+        if isinstance(units[0].error, ConnectionLost) and not units[0].attempts:  # nothing has run yet
+            await self._pool.expire_connections()
+            await self._commit(units)
+
+    async def _commit(self, units: Sequence[Unit]) -> None:
+        try:
+            async with self._connection() as transaction:
+                await commit(units, transaction)
+        except Unavailable as error:
+            for unit in units:
+                unit.error = error
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[PostgreSQLTransaction]:
+        try:
+            connection = await self._pool.acquire(timeout=_CONNECT_TIMEOUT)
+        except Exception as error:
+            raise meaning(error) from error
+        try:
+            yield PostgreSQLTransaction(connection)
+        finally:
+            await self._pool.release(connection)
+
+
+async def connect(dsn: str) -> PostgreSQLDriver:
+    """Connect to the database of this URL; raises Unavailable."""
+    try:
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=_CONNECTIONS,
+            timeout=_CONNECT_TIMEOUT,
+            command_timeout=_TIMEOUT,
+            statement_cache_size=512,
+            max_cached_statement_lifetime=0,
+            init=_prepare,
+            reset=_keep,
+            server_settings={"application_name": "xmpp-server", "jit": "off"},
+        )
+    except Exception as error:
+        raise meaning(error) from error
+    return PostgreSQLDriver(pool)
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    await connection.execute(_DURABLE)
+
+
+async def _keep(connection: asyncpg.Connection) -> None:
+    """Spare the query that resets a session: nothing of ours changes one, unless a transaction was left open."""
+    if connection.is_in_transaction():
+        await connection.execute("ROLLBACK")

@@ -67,25 +67,30 @@ class Element:
 
     def to_bytes(self, context: str = ns.CLIENT) -> bytes:
         """UTF-8 XML as it stands where `context` is the default namespace. In a stream of any kind content is written
-        as if the stream's own namespace were `jabber:client`, and leaves `xmlns` out."""
+        as if the stream's own namespace were `jabber:client`, and leaves `xmlns` out. An element of the streams
+        namespace is written with the prefix `stream`."""
         out: list[str] = []
-        _write(self, context, out)
+        if self.ns == ns.STREAMS:
+            _write(self, f"stream:{self.name}", context, out)
+        else:
+            write(self, context, out)
         return "".join(out).encode()
 
     def __repr__(self) -> str:
         return f"<Element {self.to_bytes('').decode()}>"
 
 
-def _write(element: Element, context: str, out: list[str]) -> None:
-    prefixed = element.ns == ns.STREAMS
-    name = f"stream:{element.name}" if prefixed else element.name
-    out.append(f"<{name}")
-    if prefixed:
-        inner = context
+def write(element: Element, context: str, out: list[str]) -> None:
+    """Append the element's XML as it stands where `context` is the default namespace, without prefixes of elements."""
+    uri = element.ns
+    if uri == context:
+        _write(element, element.name, uri, out)
     else:
-        inner = element.ns
-        if inner != context:
-            out.append(f" xmlns='{escape(inner, _QUOTES)}'")
+        _write(element, element.name, uri, out, f" xmlns='{escape(uri, _QUOTES)}'")
+
+
+def _write(element: Element, name: str, inner: str, out: list[str], declaration: str = "") -> None:
+    out.append(f"<{name}{declaration}")
     foreign = 0
     for key, value in element.attrs.items():
         if key[0] == "{":
@@ -102,7 +107,7 @@ def _write(element: Element, context: str, out: list[str]) -> None:
         if isinstance(child, str):
             out.append(escape(child, _CR))
         else:
-            _write(child, inner, out)
+            write(child, inner, out)
     out.append(f"</{name}>")
 
 

@@ -5,16 +5,18 @@ A JID is immutable and, while it is in the cache, one object for each address, s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
-from typing import Final
+from typing import Final, Never
 from xml.sax.saxutils import escape
 
 import idna
 from precis_i18n import get_profile
 
 _MAX_PART: Final = 1023  # octets, RFC 7622 §3.2 to §3.4
-_CACHE: Final = 65536
+_CACHE: Final = 65536  # addresses
+_CACHED: Final = 128  # characters; longer ones are not kept, so that nobody fills the memory with them
 _LOCALPART_FORBIDDEN: Final = frozenset("\"&'/:<>@")  # RFC 7622 §3.3.1
 _ASCII_LOCALPART: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._!#$%()*+,;=?[\\]^`{|}~")
 _ASCII_DOMAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
@@ -31,7 +33,7 @@ class JID:
     """An address.
 
     `localpart` and `resource` are empty where the address has none. `bare` is the address without its resource (itself,
-    if it has none). `xml` is the whole address, UTF-8, escaped for an attribute value between either kind of quotes.
+    if it has none). `xml` is the whole address, escaped for an attribute value between either kind of quotes.
     """
 
     __slots__ = ("_hash", "_text", "bare", "domain", "localpart", "resource", "xml")
@@ -40,24 +42,36 @@ class JID:
     domain: str
     resource: str
     bare: JID
-    xml: bytes
+    xml: str
+    _text: str
+    _hash: int
 
     def __init__(self, localpart: str, domain: str, resource: str) -> None:
         """From parts that are prepared already; everybody else calls `parse` or `of`."""
         bare = f"{localpart}@{domain}" if localpart else domain
         text = f"{bare}/{resource}" if resource else bare
-        self.localpart = localpart
-        self.domain = domain
-        self.resource = resource
-        self._text = text
-        self._hash = hash(text)
-        self.xml = escape(text, {"'": "&apos;", '"': "&quot;"}).encode()
-        self.bare = _parse(bare) if resource else self
+        fill = super().__setattr__
+        fill("localpart", localpart)
+        fill("domain", domain)
+        fill("resource", resource)
+        fill("_text", text)
+        fill("_hash", hash(text))
+        fill("xml", escape(text, {"'": "&apos;", '"': "&quot;"}))
+        fill("bare", JID.parse(bare) if resource else self)
+
+    def __setattr__(self, name: str, value: object) -> Never:
+        raise AttributeError("an address does not change: everybody shares it")
+
+    def __delattr__(self, name: str) -> Never:
+        raise AttributeError("an address does not change: everybody shares it")
+
+    def __reduce__(self) -> tuple[Callable[[str], JID], tuple[str]]:
+        return JID.parse, (self._text,)
 
     @staticmethod
     def parse(text: str) -> JID:
         """The address that `text` stands for; raises InvalidJID."""
-        return _parse(text)
+        return _cached(text) if len(text) <= _CACHED else _parse(text)
 
     @staticmethod
     def of(localpart: str, domain: str, resource: str = "") -> JID:
@@ -86,7 +100,6 @@ class JID:
         return self is other or (isinstance(other, JID) and self._text == other._text)
 
 
-@lru_cache(_CACHE)
 def _parse(text: str) -> JID:
     rest, slash, resource = text.partition("/")  # RFC 7622 §3.2: the first slash, then the first at-sign
     localpart, at, domain = rest.partition("@")
@@ -100,6 +113,9 @@ def _parse(text: str) -> JID:
     domain = _domain(domain)
     resource = _resource(resource) if slash else ""
     return JID(localpart, domain, resource)
+
+
+_cached = lru_cache(_CACHE)(_parse)
 
 
 def _bounded(part: str, what: str) -> str:
@@ -131,15 +147,24 @@ def _domain(text: str) -> str:
             text = idna.decode(text.lower() if text.isascii() else text, uts46=True)
         except (idna.IDNAError, UnicodeError) as error:
             raise InvalidJID("domain: not an internationalised domain name") from error
-    if any(not 0 < len(label) <= 63 for label in text.split(".")):
-        raise InvalidJID("domain: a label is empty or too long")
+    for label in text.split("."):
+        if not label or label[0] == "-" or label[-1] == "-" or _length(label) > 63:
+            raise InvalidJID("domain: a label is empty, too long, or has a hyphen at an end")
     return _bounded(text, "domain")
+
+
+def _length(label: str) -> int:
+    """The octets of a label as the DNS knows it: no other can be asked for."""
+    try:
+        return len(label) if label.isascii() else len(idna.alabel(label))
+    except (idna.IDNAError, UnicodeError) as error:
+        raise InvalidJID("domain: not an internationalised domain name") from error
 
 
 def _ipv6(text: str) -> str:
     try:
-        if not text.endswith("]"):
-            raise InvalidJID("domain: unterminated IPv6 address")
+        if not text.endswith("]") or "%" in text:  # a zone means nothing to others
+            raise InvalidJID("domain: not an IPv6 address")
         return f"[{IPv6Address(text[1:-1])}]"
     except AddressValueError as error:
         raise InvalidJID("domain: not an IPv6 address") from error

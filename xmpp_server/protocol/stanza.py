@@ -12,15 +12,18 @@ out under any start tag: of a client, a server, a component, or, context-free, i
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal
-from xml.sax.saxutils import escape
+from typing import Any, Final, Literal
 
 from . import ns
 from .element import Element, parse
 from .errors import StanzaError
 from .jid import JID
+from .ranges import element_end
 
-_QUOTES: Final = {"'": "&apos;", "\n": "&#10;", "\t": "&#9;", "\r": "&#13;"}
+_ESCAPES: Final = str.maketrans(
+    {"'": "&apos;", "&": "&amp;", "<": "&lt;", "\n": "&#10;", "\t": "&#9;", "\r": "&#13;"},
+)
+_END_TAGS: Final = {"message": b"</message>", "presence": b"</presence>", "iq": b"</iq>"}
 
 Name = Literal["message", "presence", "iq"]
 
@@ -49,6 +52,14 @@ class Child:
         self.start = start
         self.end = end
 
+    @classmethod
+    def of(cls, element: Element, start: int, end: int) -> Child:
+        """The entry of this element, written to this range."""
+        attrs: list[str] = []
+        for key, value in element.attrs.items():
+            attrs += (_expat_name(key), value)
+        return cls(qname(element.ns, element.name), attrs, start, end)
+
     @property
     def ns(self) -> str:
         return self.key.rpartition("\n")[0]
@@ -68,9 +79,13 @@ class Child:
 
 class Stanza:
     """A message, presence or iq. `type`, `id` and `lang` are empty where the attribute is absent; `extra` holds further
-    attributes of the start tag without a namespace, or None."""
+    attributes of the start tag, or None (one with a namespace stands there after the declaration of its prefix).
 
-    __slots__ = ("children", "extra", "id", "lang", "name", "payload", "sender", "to", "type")
+    `children` may be given as the framer notes them, for nobody looks at most of them again: a list of name,
+    attributes, position of the start tag and of the end event for each child, and last the position of the payload.
+    """
+
+    __slots__ = ("_children", "_keys", "extra", "id", "lang", "name", "payload", "sender", "to", "type")
 
     def __init__(
         self,
@@ -81,7 +96,7 @@ class Stanza:
         id: str,
         lang: str,
         extra: dict[str, str] | None,
-        children: tuple[Child, ...],
+        children: tuple[Child, ...] | list[Any],
         payload: bytes,
     ) -> None:
         self.name = name
@@ -91,8 +106,9 @@ class Stanza:
         self.id = id
         self.lang = lang
         self.extra = extra
-        self.children = children
         self.payload = payload
+        self._children = children
+        self._keys: list[str] | None = None
 
     @classmethod
     def build(
@@ -110,18 +126,38 @@ class Stanza:
 
     # -- reading
 
+    @property
+    def children(self) -> tuple[Child, ...]:
+        """The table of contents."""
+        children = self._children
+        if isinstance(children, list):
+            payload, offset = self.payload, children[-1]
+            resolved = []
+            for i in range(0, len(children) - 1, 4):
+                start = children[i + 2] - offset
+                end = element_end(payload, start, children[i + 3] - offset)
+                resolved.append(Child(children[i], children[i + 1], start, end))
+            self._children = children = tuple(resolved)
+        return children
+
+    @property
+    def keys(self) -> list[str]:
+        """The qnames of the children, in their order; not to be changed."""
+        keys = self._keys
+        if keys is None:
+            children = self._children
+            keys = children[:-1:4] if isinstance(children, list) else [child.key for child in children]
+            self._keys = keys
+        return keys
+
     def has(self, ns: str, name: str) -> bool:
         """Whether a child of this name is there."""
-        key = qname(ns, name)
-        return any(child.key == key for child in self.children)
+        return f"{ns}\n{name}" in self.keys
 
     def find(self, ns: str, name: str) -> Child | None:
         """The entry of the first child of this name, or None."""
-        key = qname(ns, name)
-        for child in self.children:
-            if child.key == key:
-                return child
-        return None
+        key = f"{ns}\n{name}"
+        return self.children[self.keys.index(key)] if key in self.keys else None
 
     def child(self, ns: str, name: str) -> Element | None:
         """The first child of this name, parsed, or None."""
@@ -137,26 +173,20 @@ class Stanza:
     def to_bytes(self, xmlns: str = "") -> bytes:
         """The stanza as it is sent; `xmlns` names its namespace where the context does not (WebSocket, `<forwarded/>`,
         the archive)."""
-        parts = [b"<", self.name.encode()]
-        if xmlns:
-            parts.append(f" xmlns='{xmlns}'".encode())
-        if self.type:
-            parts.append(f" type='{_attr(self.type)}'".encode())
-        if self.id:
-            parts.append(f" id='{_attr(self.id)}'".encode())
-        if self.to is not None:
-            parts += (b" to='", self.to.xml, b"'")
-        if self.sender is not None:
-            parts += (b" from='", self.sender.xml, b"'")
-        if self.lang:
-            parts.append(f" xml:lang='{_attr(self.lang)}'".encode())
+        name = self.name
+        head = f"<{name} xmlns='{xmlns}'" if xmlns else f"<{name}"
+        type = f" type='{_attr(self.type)}'" if self.type else ""
+        id = f" id='{_attr(self.id)}'" if self.id else ""
+        to = self.to
+        receiver = f" to='{to.xml}'" if to is not None else ""
+        sender = self.sender
+        origin = f" from='{sender.xml}'" if sender is not None else ""
+        lang = f" xml:lang='{_attr(self.lang)}'" if self.lang else ""
         if self.extra:
-            parts += (f" {key}='{_attr(value)}'".encode() for key, value in self.extra.items())
-        if self.payload:
-            parts += (b">", self.payload, b"</", self.name.encode(), b">")
-        else:
-            parts.append(b"/>")
-        return b"".join(parts)
+            lang += "".join(f" {key}='{_attr(value)}'" for key, value in self.extra.items())
+        if not self.payload:
+            return f"{head}{type}{id}{receiver}{origin}{lang}/>".encode()
+        return b"".join((f"{head}{type}{id}{receiver}{origin}{lang}>".encode(), self.payload, _END_TAGS[name]))
 
     # -- changing
 
@@ -178,7 +208,7 @@ class Stanza:
             id if id is not None else self.id,
             lang if lang is not None else self.lang,
             self.extra,
-            self.children,
+            self._children,
             self.payload,
         )
 
@@ -188,10 +218,7 @@ class Stanza:
         children = list(self.children)
         for element in elements:
             data = element.to_bytes()
-            attrs: list[str] = []
-            for key, value in element.attrs.items():
-                attrs += (_expat_name(key), value)
-            children.append(Child(qname(element.ns, element.name), attrs, len(payload), len(payload) + len(data)))
+            children.append(Child.of(element, len(payload), len(payload) + len(data)))
             payload += data
         return self._with(tuple(children), payload)
 
@@ -232,9 +259,10 @@ class Stanza:
 
 
 def _attr(value: str) -> str:
-    if value.isalnum():
-        return value
-    return escape(value, _QUOTES)
+    # translate() costs ten times what these look-ups cost
+    if "&" in value or "<" in value or "'" in value or "\n" in value or "\t" in value or "\r" in value:
+        return value.translate(_ESCAPES)
+    return value
 
 
 def _expat_name(key: str) -> str:

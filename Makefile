@@ -114,7 +114,7 @@ $(BIN)/python:
 $(RUN_STAMP): | $(BIN)/python
 	@echo "Installing what the server needs into $(VENV) (once)"
 	@$(BIN)/python $(PIP) -r requirements/run.txt
-	@$(BIN)/python $(PIP) --no-deps --no-build-isolation --no-index -e .
+	@$(BIN)/python $(PIP) --quiet --no-deps --no-build-isolation --no-index -e .
 	@rm -f $(VENV)/.installed-run-* && touch $@
 
 $(DEV_STAMP): $(RUN_STAMP)

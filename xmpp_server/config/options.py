@@ -1,0 +1,211 @@
+"""Every option: its name, type, bounds, default and what it is for.
+
+The text below a field is its documentation, from which config/xmpp-server.toml and docs/configuration.md are generated.
+Options of modules stand in the modules, in the same form.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from xmpp_server.protocol.jid import JID, InvalidJID
+
+from .reader import OptionError
+
+RESTART: Final = msgspec.Meta(extra={"restart": True})
+"""Marks an option whose change takes effect at the next start only."""
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+CountOrNone = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[int, msgspec.Meta(ge=1)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+def _check_addresses(addresses: tuple[str, ...]) -> None:
+    for address in addresses:
+        try:
+            ip_address(address)
+        except ValueError:
+            raise OptionError("addresses", f"expected IP addresses, got {address!r}") from None
+
+
+class Server(msgspec.Struct, frozen=True):
+    """What is the server's as a whole."""
+
+    data: Annotated[str, RESTART] = "data"
+    """The folder of everything that the server keeps. A relative path starts at the folder that the server
+    is started in."""
+    resource_conflict: Literal["replace", "refuse", "rename"] = "replace"
+    """What becomes of a client whose resource is in use already: the older session ends, the new one is refused, or it
+    gets another resource (RFC 6120 §7.7.2.2)."""
+
+
+class Log(msgspec.Struct, frozen=True):
+    """What is written to standard error. Neither secrets nor the content of messages ever are."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important lines that are written."""
+    format: Literal["text", "json"] = "text"
+    """`text` for people, `json` for programs: one object on each line."""
+
+
+class Database(msgspec.Struct, frozen=True):
+    """Where accounts, rosters and messages are kept."""
+
+    url: Annotated[str, RESTART] = "sqlite:///xmpp-server.sqlite"
+    """`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`. A relative FILE lies in the data folder."""
+
+    def __post_init__(self) -> None:
+        # The text of the URL is not repeated: it may hold a password.
+        if not self.url.startswith(("sqlite:///", "postgresql://", "postgresql+asyncpg://")) or ":memory:" in self.url:
+            raise OptionError("url", "expected sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """One kind of port."""
+
+    enabled: bool = True
+    """Whether to listen at all."""
+    port: Port = 0
+    """The TCP port; 0 takes any that is free, and the log says which."""
+    addresses: tuple[str, ...] = ()
+    """Other addresses than those of `[listen]`."""
+
+    def __post_init__(self) -> None:
+        _check_addresses(self.addresses)
+
+
+class C2S(Listener, frozen=True):
+    """Clients, with STARTTLS (RFC 6120 §5)."""
+
+    port: Port = 5222
+    """The TCP port; 0 takes any that is free, and the log says which."""
+
+
+class DirectTls(Listener, frozen=True):
+    """Clients, with TLS from the first byte (XEP-0368)."""
+
+    port: Port = 5223
+    """The TCP port; 0 takes any that is free, and the log says which."""
+
+
+class Listen(msgspec.Struct, frozen=True):
+    """Where the server is reached."""
+
+    addresses: tuple[str, ...] = ("127.0.0.1", "::1")
+    """The addresses to listen on: `0.0.0.0` and `::` for all of the machine's, so that others can connect."""
+    c2s: C2S = C2S()
+    direct_tls: DirectTls = DirectTls()
+
+    def __post_init__(self) -> None:
+        if not self.addresses:
+            raise OptionError("addresses", "expected at least one address")
+        _check_addresses(self.addresses)
+
+
+class Tls(msgspec.Struct, frozen=True):
+    """Encryption of connections: TLS 1.2 or 1.3."""
+
+    certificates: str = "certificates"
+    """The folder with `HOST.crt` (PEM, the host's certificate first) and `HOST.key` for each host that names no files
+    of its own. A relative path starts at the data folder."""
+    self_signed: bool = True
+    """Make a certificate for a host that has none. Clients ask their users whether to trust it."""
+    starttls: Literal["required", "optional"] = "required"
+    """Whether a client has to encrypt before it logs in. `optional` is for tests on the machine itself."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a stranger, a client and an account may use at most. 0 stands for no limit where it is allowed."""
+
+    connections: Count = 50_000
+    """Connections in all."""
+    connections_per_address: Count = 1_000
+    """Connections from one IPv4 address or one IPv6 network of 64 bits."""
+    login_seconds: Seconds = 30
+    """How long a connection may take to log in."""
+    stanza_bytes_before_login: Annotated[int, msgspec.Meta(ge=10_000)] = 16_384
+    """Bytes of one top-level element before login (RFC 6120 §13.12: 10000 at least)."""
+    stanza_bytes: Annotated[int, msgspec.Meta(ge=10_000)] = 262_144
+    """Bytes of one top-level element after login."""
+    depth: Annotated[int, msgspec.Meta(ge=8)] = 64
+    """How deep elements may be nested in a top-level element."""
+    attributes: Annotated[int, msgspec.Meta(ge=16)] = 64
+    """Attributes of one element, declarations of namespaces included."""
+    bytes_per_second: CountOrNone = 65_536
+    """Bytes that one session may send in the long run; what is above is read later."""
+    bytes_burst: Count = 2_097_152
+    """Bytes that one session may send at once."""
+    outbox_bytes: Annotated[int, msgspec.Meta(ge=262_144)] = 4_194_304
+    """Bytes that may wait for a client that does not read; with more, its connection ends."""
+    keepalive_seconds: Seconds = 240
+    """After so long without traffic the server writes a space, to notice a dead connection (RFC 6120 §4.6.1)."""
+    sessions_per_account: Count = 50
+    """Clients of one account that are connected at the same time."""
+    roster_items: Count = 10_000
+    """Contacts of one account."""
+    offline_messages: CountOrNone = 10_000
+    """Messages that are kept for one account until it comes back; the next one's sender gets an error."""
+    offline_days: Count = 30
+    """Days that a message is kept for an account that does not come back."""
+
+
+class Sasl(msgspec.Struct, frozen=True):
+    """Logging in."""
+
+    iterations: Annotated[int, msgspec.Meta(ge=10_000)] = 10_000
+    """Iterations of SCRAM for passwords that are set from now on (RFC 7677 §4)."""
+    attempts: Count = 5
+    """Failed logins on one connection before it is closed."""
+    plain_without_tls: bool = False
+    """Offer PLAIN on connections that are not encrypted, so that passwords can be read on the way. For tests only."""
+
+
+class ModuleConfig(msgspec.Struct, frozen=True):
+    """A module at one host: whether it is in use, and its options."""
+
+    enabled: bool
+    options: Any
+
+
+class Host(msgspec.Struct, frozen=True):
+    """A domain that the server serves. Without any the server serves `localhost`.
+
+    A section `[hosts."DOMAIN".modules.NAME]` changes options of a module for this host alone.
+    """
+
+    certificate: str = ""
+    """The file of the certificate's chain (PEM); without it the folder of `[tls]` is looked in."""
+    key: str = ""
+    """The file of the certificate's key (PEM)."""
+    admins: tuple[str, ...] = ()
+    """The accounts that may administrate the host: names at the host, or whole addresses."""
+    modules: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        if self.certificate and not self.key:
+            raise OptionError("certificate", "expected together with key")
+        if self.key and not self.certificate:
+            raise OptionError("key", "expected together with certificate")
+        for admin in self.admins:
+            try:
+                JID.parse(admin)
+            except InvalidJID:
+                raise OptionError("admins", f"expected addresses of accounts, got {admin!r}") from None
+
+
+class Options(msgspec.Struct, frozen=True):
+    """The whole file."""
+
+    server: Server = Server()
+    log: Log = Log()
+    database: Database = Database()
+    listen: Annotated[Listen, RESTART] = Listen()
+    tls: Tls = Tls()
+    limits: Limits = Limits()
+    sasl: Sasl = Sasl()
+    modules: dict[str, Any] = {}
+    hosts: dict[str, Host] = {}

@@ -50,14 +50,15 @@ class JID:
         """From parts that are prepared already; everybody else calls `parse` or `of`."""
         bare = f"{localpart}@{domain}" if localpart else domain
         text = f"{bare}/{resource}" if resource else bare
-        fill = super().__setattr__
-        fill("localpart", localpart)
-        fill("domain", domain)
-        fill("resource", resource)
-        fill("_text", text)
-        fill("_hash", hash(text))
-        fill("xml", escape(text, {"'": "&apos;", '"': "&quot;"}))
-        fill("bare", JID.parse(bare) if resource else self)
+        fill = object.__setattr__
+        fill(self, "localpart", localpart)
+        fill(self, "domain", domain)
+        fill(self, "resource", resource)
+        fill(self, "_text", text)
+        fill(self, "_hash", hash(text))
+        plain = not resource or resource.isalnum()  # nothing to escape in the other parts
+        fill(self, "xml", text if plain else escape(text, {"'": "&apos;", '"': "&quot;"}))
+        fill(self, "bare", JID.parse(bare) if resource else self)
 
     def __setattr__(self, name: str, value: object) -> Never:
         raise AttributeError("an address does not change: everybody shares it")
@@ -137,6 +138,7 @@ def _localpart(text: str) -> str:
     return _bounded(prepared, "localpart")
 
 
+@lru_cache(1024)  # most addresses are of few domains
 def _domain(text: str) -> str:
     text = text.removesuffix(".")  # RFC 7622 §3.2: a trailing dot is stripped before anything else
     _bounded(text, "domain")

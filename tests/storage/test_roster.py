@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import bindparam, func, select
 
 from tests.storage.conftest import JULIET, ROMEO
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.errors import NoSuchAccount
-from xmpp_server.storage.roster import REMOVALS_KEPT, Roster, RosterChanges, RosterItem, roster
+from xmpp_server.storage.roster import REMOVALS_KEPT, Roster, RosterItem, roster
 from xmpp_server.storage.statement import Statement
 from xmpp_server.storage.store import Store
 
@@ -26,7 +26,7 @@ async def test_an_item_comes_back_as_it_was_put_with_its_version(store: Store, r
         JULIET, "Jül <&> 'iet'", "to", True, True, b"<presence/>\x00", ("Friends", "", 'a"b', "café, 1"), 77
     )
     assert await store.rosters.put(romeo, item) == 1
-    assert await store.rosters.load(romeo) == Roster(1, {JULIET: dataclasses.replace(item, version=1)})
+    assert await store.rosters.load(romeo) == Roster(1, {JULIET: replace(item, version=1)})
 
 
 async def test_versions_count_up_by_one_for_each_account(store: Store, romeo: JID) -> None:
@@ -49,7 +49,7 @@ async def test_a_removed_contact_is_gone_and_removing_it_again_changes_nothing(s
 async def test_a_request_that_waits_is_kept_and_changes_no_version(store: Store, romeo: JID) -> None:
     assert await store.rosters.put(romeo, WAITING) == 0
     assert await store.rosters.load(romeo) == Roster(0, {JULIET: WAITING})
-    assert await store.rosters.changes_since(romeo, 0) == RosterChanges(0, (), ())
+    assert await store.rosters.changes_since(romeo, 0) == []
     assert await store.rosters.remove(romeo, JULIET) == 0
     assert await store.rosters.load(romeo) == Roster(0, {})
 
@@ -59,16 +59,16 @@ async def test_a_request_of_somebody_who_was_removed_leaves_the_removal_known(st
     await store.rosters.remove(romeo, JULIET)
     assert await store.rosters.put(romeo, WAITING) == 2
     assert (await store.rosters.load(romeo)).items[JULIET].pending_in == WAITING.pending_in
-    assert await store.rosters.changes_since(romeo, 1) == RosterChanges(2, (), (JULIET,))
+    assert await store.rosters.changes_since(romeo, 1) == [replace(WAITING, version=2)]
     assert await store.rosters.remove(romeo, JULIET) == 2
     assert (await store.rosters.load(romeo)).items == {}
-    assert await store.rosters.changes_since(romeo, 1) == RosterChanges(2, (), (JULIET,))
+    assert await store.rosters.changes_since(romeo, 1) == [RosterItem(JULIET, listed=False, version=2)]
 
 
 async def test_an_item_that_is_no_longer_listed_counts_as_removed(store: Store, romeo: JID) -> None:
     await store.rosters.put(romeo, RosterItem(JULIET, "Juliet"))
     assert await store.rosters.put(romeo, WAITING) == 2
-    assert await store.rosters.changes_since(romeo, 1) == RosterChanges(2, (), (JULIET,))
+    assert await store.rosters.changes_since(romeo, 1) == [replace(WAITING, version=2)]
 
 
 async def test_changes_are_told_in_their_order_each_contact_once(store: Store, romeo: JID) -> None:
@@ -78,8 +78,8 @@ async def test_changes_are_told_in_their_order_each_contact_once(store: Store, r
     await store.rosters.put(romeo, RosterItem(a, "A"))
     await store.rosters.remove(romeo, b)
     changes = await store.rosters.changes_since(romeo, 2)
-    assert changes == RosterChanges(5, (RosterItem(c, version=3), RosterItem(a, "A", version=4)), (b,))
-    assert await store.rosters.changes_since(romeo, 5) == RosterChanges(5, (), ())
+    assert changes == [RosterItem(c, version=3), RosterItem(a, "A", version=4), RosterItem(b, version=5, listed=False)]
+    assert await store.rosters.changes_since(romeo, 5) == []
 
 
 async def test_a_version_that_never_was_has_no_changes(store: Store, romeo: JID) -> None:
@@ -96,7 +96,8 @@ async def test_old_removals_are_forgotten_and_versions_before_them_are_not_answe
         version = await store.rosters.remove(romeo, jid)
     assert await store.rosters.changes_since(romeo, 1) is None
     recent = await store.rosters.changes_since(romeo, version - REMOVALS_KEPT)
-    assert recent == RosterChanges(version, (), tuple(contacts[-REMOVALS_KEPT:]))
+    assert recent is not None
+    assert [(item.jid, item.listed) for item in recent] == [(jid, False) for jid in contacts[-REMOVALS_KEPT:]]
     rows = await store.database.all(_count(), account=str(romeo))
     assert REMOVALS_KEPT <= rows[0][0] < REMOVALS_KEPT + 64
 
@@ -109,7 +110,7 @@ async def test_everybody_who_has_an_address_in_the_roster_is_found_with_the_subs
         await store.accounts.create(account, {})
         await store.rosters.put(account, RosterItem(romeo, subscription=subscription))  # type: ignore[arg-type]
     await store.accounts.create(JULIET, {})
-    await store.rosters.put(JULIET, dataclasses.replace(WAITING, jid=romeo))
+    await store.rosters.put(JULIET, replace(WAITING, jid=romeo))
     assert await store.rosters.subscriptions_to(romeo) == others
     assert await store.rosters.subscriptions_to(JULIET) == {}
 
@@ -139,7 +140,7 @@ async def test_a_roster_of_10000_is_loaded_and_its_changes_are_found(store: Stor
     assert len(loaded.items) == 10_000
     changes = await store.rosters.changes_since(romeo, 9_990)
     assert changes is not None
-    assert [item.jid for item in changes.changed] == [item.jid for item in items[9_990:]]
+    assert [item.jid for item in changes] == [item.jid for item in items[9_990:]]
 
 
 def _count() -> Statement:

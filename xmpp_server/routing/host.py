@@ -64,6 +64,15 @@ class DiscoItems:
     items: list[DiscoItem] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """An account of ours blocked an address (XEP-0191 §3.3); `item` is the `<item/>` of the request."""
+
+    account: JID
+    jid: JID
+    item: Element
+
+
 @dataclass(slots=True)
 class StreamFeatures:
     """The features offered on a client's stream while they are collected: before or after authentication."""
@@ -99,6 +108,7 @@ class Hooks:
         # unavailable presence, sent by the client or for it; the stanza is the one that is broadcast
         self.session_unavailable = Notice[tuple[Session, Stanza]]("session_unavailable")
         self.session_closed = Notice[Session]("session_closed")
+        self.blocked = Notice[Block]("blocked")
         self.account_created = Notice[JID]("account_created")
         self.account_removed = Notice[JID]("account_removed")
         self.disco_info = Collector[DiscoInfo]("disco_info")

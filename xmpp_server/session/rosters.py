@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 
-from xmpp_server.protocol.element import Element
+from msgspec.structs import replace
+
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.roster import item_push, removal_push
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.routing.account import Account
+from xmpp_server.routing.account import Account, Session
 from xmpp_server.storage.roster import RosterItem, Rosters
 
 
@@ -37,23 +37,22 @@ class LiveRosters:
         account.roster = replace(account.roster, version=version)
         return item
 
-    async def remove(self, account: Account, jid: JID) -> None:
-        """Forget the contact, and push this if clients saw it."""
-        removed = account.roster.items.pop(jid, None)
-        if removed is None:
-            return
+    async def remove(self, account: Account, jid: JID) -> RosterItem:
+        """Forget the contact; what is left of it, for `push` if clients saw it."""
         version = await self._rosters.remove(account.jid, jid)
+        account.roster.items.pop(jid, None)
         account.roster = replace(account.roster, version=version)
-        if removed.listed:
-            self._push(account, removal_push(jid, version))
+        return RosterItem(jid, version=version, listed=False)
 
     def push(self, account: Account, item: RosterItem) -> None:
         """Tell the account's interested resources of the item (RFC 6121 §2.1.6)."""
-        self._push(account, item_push(item))
-
-    def _push(self, account: Account, query: Element) -> None:
         for session in account.sessions.values():
             if session.interested:
-                session.deliver(
-                    Stanza.build("iq", query, to=session.jid, sender=account.jid, type="set", id=secrets.token_hex(6))
-                )
+                self.push_to(session, item)
+
+    def push_to(self, session: Session, item: RosterItem) -> None:
+        """Tell one resource of the item, or of its removal if it is not listed."""
+        query = item_push(item) if item.listed else removal_push(item.jid, item.version)
+        session.deliver(
+            Stanza.build("iq", query, to=session.jid, sender=session.account.jid, type="set", id=secrets.token_hex(6))
+        )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.errors import StanzaError
@@ -100,16 +101,15 @@ class Subscriptions:
         if change.available:
             await self._show(account, contact, available=True)
 
-    async def cancel(self, account: Account, contact: JID) -> None:
-        """Withdraw and deny all that stands between the account and a contact who is to be removed (§2.5.2)."""
-        item = account.roster.items.get(contact)
-        if item is None:
-            return
+    async def cancel(self, account: Account, item: RosterItem) -> None:
+        """Withdraw and deny all that stood between the account and a contact who was removed (§2.5.2).
+
+        The caller does not hold `account.lock`: the contact's server answers.
+        """
         for kind in removal(state_of(item)):
-            stanza = Stanza.build("presence", sender=account.jid, to=contact, type=kind)
             if kind == "unsubscribed" and seen_by(item):
-                await self._show(account, contact, available=False)
-            await self._router.send(stanza)
+                await self._show(account, item.jid, available=False)
+            await self._router.send(Stanza.build("presence", sender=account.jid, to=item.jid, type=kind))
 
     async def _keep(
         self, account: Account, before: RosterItem | None, item: RosterItem, change: Transition, request: bytes | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import msgspec
@@ -56,8 +55,7 @@ roster: Final = Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RosterItem:
+class RosterItem(msgspec.Struct, frozen=True, gc=False):
     """A contact.
 
     `ask`: our request waits for the contact's answer. `approved`: pre-approved. `pending_in`: the contact's request
@@ -76,21 +74,11 @@ class RosterItem:
     listed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Roster:
+class Roster(msgspec.Struct, frozen=True):
     """All contacts of an account by address, and the version: 0 if the roster was never changed."""
 
     version: int
     items: dict[JID, RosterItem]
-
-
-@dataclass(frozen=True, slots=True)
-class RosterChanges:
-    """What was changed and removed since a version, oldest first, and the version that this leads to."""
-
-    version: int
-    changed: tuple[RosterItem, ...]
-    removed: tuple[JID, ...]
 
 
 ITEM: Final = (
@@ -200,23 +188,20 @@ class Rosters:
 
         return await self._database.write(work)
 
-    async def changes_since(self, account: JID, version: int) -> RosterChanges | None:
-        """What has changed since a version that the client has; None if that is not known any more, or never was."""
+    async def changes_since(self, account: JID, version: int) -> Sequence[RosterItem] | None:
+        """The contacts that were changed or removed since a version that the client has, in the order of the changes.
+
+        Each is as it is now; who was removed is not listed. None if that is not known any more, or never was.
+        """
 
         async def work(transaction: Transaction) -> tuple[dict[str, int], Sequence[Row]]:
-            # the versions last: what is forgotten in between is then known to be
             changed = await transaction.all(_CHANGES, account=str(account), version=version)
-            return {row[0]: row[1] for row in await transaction.all(_VERSIONS, account=str(account))}, changed
+            return dict(await transaction.all(_VERSIONS, account=str(account))), changed  # type: ignore[arg-type]
 
         versions, rows = await self._database.read(work)
         if not versions.get("roster forgotten", 0) <= version <= versions.get("roster", 0):
             return None
-        items = [item_of(row) for row in rows]
-        return RosterChanges(
-            items[-1].version if items else version,
-            tuple(item for item in items if item.listed),
-            tuple(item.jid for item in items if not item.listed),
-        )
+        return [item_of(row) for row in rows]
 
     async def subscriptions_to(self, contact: JID) -> dict[JID, Subscription]:
         """Every account of ours that has this bare address in its roster, with the subscription that it has there."""

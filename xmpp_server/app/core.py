@@ -46,7 +46,7 @@ class Core:
 
     async def _load(self, jid: JID) -> Account | None:
         state = await self._store.login_state(jid)
-        return None if state is None else Account(jid, state.roster, state.blocked)
+        return None if state is None else Account(jid, state.roster, state.blocked, waiting=state.offline > 0)
 
     # -- hosts and modules
 

@@ -68,16 +68,18 @@ class Session(Protocol):
 
 
 class Account:
-    """An account of ours while it is in use: its sessions by resource, roster and blocklist."""
+    """An account of ours while it is in use: its sessions by resource, roster and blocklist, and whether messages may
+    wait for it."""
 
-    __slots__ = ("_lock", "blocked", "jid", "roster", "sessions", "users")
+    __slots__ = ("_lock", "blocked", "jid", "roster", "sessions", "users", "waiting")
 
-    def __init__(self, jid: JID, roster: Roster, blocked: frozenset[JID]) -> None:
+    def __init__(self, jid: JID, roster: Roster, blocked: frozenset[JID], *, waiting: bool = True) -> None:
         self.jid = jid
         self.roster = roster
         self.blocked = blocked
         self.sessions: dict[str, Session] = {}
         self.users = 0
+        self.waiting = waiting
         self._lock: asyncio.Lock | None = None
 
     @property

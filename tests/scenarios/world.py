@@ -31,6 +31,7 @@ from xmpp_server.storage.errors import AccountExists
 from xmpp_server.storage.roster import RosterItem, Subscription
 from xmpp_server.storage.store import Store
 from xmpp_server.stream.framing import Framer, Limits, Malformed, StreamClosed, StreamOpened
+from xmpp_server.util import tasks
 
 _HEADER = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>"
 _LIMITS = Limits(262_144, 64, 64)
@@ -98,8 +99,8 @@ class World:
         return Element("", "features", children=collected.elements)
 
     async def settle(self) -> None:
-        """Return when all that any client sent is handled."""
-        while working := [client.worker for client in self.clients if client.worker is not None]:
+        """Return when all that any client sent is handled, and what the server does because of it in the background."""
+        while working := [client.worker for client in self.clients if client.worker is not None] + list(tasks._kept):
             await asyncio.gather(*working)
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-CONFIG ?= config/xmpp-server.toml
+CONFIG ?= config/local.toml
 DOMAIN ?=
 LISTEN ?=
 PORT ?=
@@ -33,8 +33,8 @@ LOCK_STAMP := .venvs/lock/.installed-7.6.2
 
 ##@ Run
 .PHONY: run
-run: $(RUN_STAMP) ## Serve: DOMAIN= LISTEN= PORT= DIRECT_TLS_PORT= DATA= CONFIG= override config/xmpp-server.toml
-	@exec $(BIN)/xmpp-server serve --config '$(CONFIG)' --first-admin admin \
+run: $(RUN_STAMP) config/local.toml ## Serve: DOMAIN= LISTEN= PORT= DIRECT_TLS_PORT= DATA= CONFIG= (config/local.toml)
+	@exec $(BIN)/xmpp-server serve --config '$(CONFIG)' --admin admin \
 	  $(if $(DOMAIN),--domain '$(DOMAIN)') $(if $(LISTEN),--listen '$(LISTEN)') $(if $(PORT),--port '$(PORT)') \
 	  $(if $(DIRECT_TLS_PORT),--direct-tls-port '$(DIRECT_TLS_PORT)') $(if $(DATA),--data '$(DATA)')
 
@@ -98,6 +98,9 @@ clean: ## Remove environments, caches and builds; data/ stays
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' \
 	  $(firstword $(MAKEFILE_LIST))
+
+config/local.toml:
+	@cp config/xmpp-server.toml $@
 
 # Environments
 FIND_PYTHON = for python in $(PYTHON) python3.11 python3 python; do \

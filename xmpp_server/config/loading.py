@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from xmpp_server.module import Module
+from xmpp_server.net.certificates import ascii_domain
 from xmpp_server.protocol.jid import JID, InvalidJID
 
 from .options import Host, ModuleConfig, Options
@@ -69,7 +70,8 @@ class Config:
         host = self.hosts[domain]
         if host.certificate:
             return self.data / host.certificate, self.data / host.key
-        return self.certificates / f"{domain}.crt", self.certificates / f"{domain}.key"
+        name = ascii_domain(domain)
+        return self.certificates / f"{name}.crt", self.certificates / f"{name}.key"
 
     @property
     def certificates(self) -> Path:

@@ -38,7 +38,7 @@ class Server(msgspec.Struct, frozen=True):
     data: Annotated[str, RESTART] = "data"
     """The folder of everything that the server keeps. A relative path starts at the folder that the server
     is started in."""
-    resource_conflict: Literal["replace", "refuse", "rename"] = "replace"
+    conflict: Literal["replace", "refuse", "rename"] = "replace"
     """What becomes of a client whose resource is in use already: the older session ends, the new one is refused, or it
     gets another resource (RFC 6120 §7.7.2.2)."""
 
@@ -147,10 +147,6 @@ class Limits(msgspec.Struct, frozen=True):
     """Clients of one account that are connected at the same time."""
     roster_items: Count = 10_000
     """Contacts of one account."""
-    offline_messages: CountOrNone = 10_000
-    """Messages that are kept for one account until it comes back; the next one's sender gets an error."""
-    offline_days: Count = 30
-    """Days that a message is kept for an account that does not come back."""
 
 
 class Sasl(msgspec.Struct, frozen=True):

@@ -1,0 +1,146 @@
+"""Accounts, by the database."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import secrets
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from xmpp_server.config import Config
+from xmpp_server.protocol.credentials import Hash, Verifier
+from xmpp_server.protocol.jid import JID, InvalidJID
+from xmpp_server.storage.accounts import AccountEntry
+from xmpp_server.storage.migrate import migrate
+from xmpp_server.storage.store import Store
+from xmpp_server.stream.sasl import InvalidPassword, make_verifiers
+
+from .failure import Failure
+
+Action = Callable[[Config, Store, argparse.Namespace], Awaitable[None]]
+
+_GENERATED_BYTES: Final = 15
+_PAGE: Final = 500
+
+
+async def with_store(config: Config, args: argparse.Namespace, action: Action) -> None:
+    """Run an action on the configured database, which is made if there is none."""
+    config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    await migrate(config.database_url)
+    store = await Store.open(config.database_url)
+    try:
+        await action(config, store, args)
+    finally:
+        await store.close()
+
+
+async def _create(config: Config, store: Store, args: argparse.Namespace) -> None:
+    account = _address(config, args)
+    if await store.accounts.exists(account):
+        raise Failure(f"{account} exists")
+    password = _password(args)
+    await store.accounts.create(account, _verifiers(password, config))
+    print(f"{account} is made.")
+    _tell(args, password)
+
+
+async def _set_password(config: Config, store: Store, args: argparse.Namespace) -> None:
+    account = _address(config, args)
+    if not await store.accounts.exists(account):
+        raise Failure(f"{account} does not exist")
+    password = _password(args)
+    await store.accounts.set_verifiers(account, _verifiers(password, config))
+    print(f"{account} has another password.")
+    _tell(args, password)
+
+
+async def _disable(config: Config, store: Store, args: argparse.Namespace) -> None:
+    account = _address(config, args)
+    await store.accounts.set_disabled(account, True)
+    print(f"{account} cannot log in any more.")
+
+
+async def _enable(config: Config, store: Store, args: argparse.Namespace) -> None:
+    account = _address(config, args)
+    await store.accounts.set_disabled(account, False)
+    print(f"{account} can log in.")
+
+
+async def _delete(config: Config, store: Store, args: argparse.Namespace) -> None:
+    account = _address(config, args)
+    if not await store.accounts.exists(account):
+        raise Failure(f"{account} does not exist")
+    if not args.yes:
+        answer = input(f"All that is kept for {account} goes too. Write its address once more to delete it: ")  # noqa: ASYNC250
+        if answer.strip() != str(account):
+            raise Failure("that is another address; nothing was deleted")
+    await store.accounts.delete(account)
+    print(f"{account} is deleted.")
+
+
+async def _list(config: Config, store: Store, args: argparse.Namespace) -> None:
+    print(f"{'ACCOUNT':40} {'MADE':16}  {'LAST LOGIN':16}")
+    for domain in [args.domain] if args.domain else config.hosts:
+        after: JID | None = None
+        while page := await store.accounts.list(domain, after=after, limit=_PAGE):
+            for entry in page:
+                print(_line(entry))
+            after = page[-1].account
+
+
+def _line(entry: AccountEntry) -> str:
+    login = "never" if entry.last_login is None else _time(entry.last_login)
+    return f"{entry.account!s:40} {_time(entry.created)}  {login:16}{'  disabled' if entry.disabled else ''}".rstrip()
+
+
+def _time(microseconds: int) -> str:
+    return f"{datetime.fromtimestamp(microseconds / 1_000_000, UTC):%Y-%m-%d %H:%M}"
+
+
+def _address(config: Config, args: argparse.Namespace) -> JID:
+    try:
+        account = JID.parse(args.address)
+    except InvalidJID:
+        account = None
+    if account is None or not account.localpart or account.resource:
+        raise Failure(f"expected an address such as ann@{next(iter(config.hosts))}, got {args.address}")
+    # Accounts of a host that is served no more can be dealt with, but for making new ones.
+    if args.action == "create" and account.domain not in config.hosts:
+        raise Failure(f"{account.domain} is not served; the hosts are: {', '.join(config.hosts)}")
+    return account
+
+
+def _password(args: argparse.Namespace) -> str:
+    if args.generate:
+        return secrets.token_urlsafe(_GENERATED_BYTES)
+    if args.password_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Once more: ") != password:
+        raise Failure("the two passwords differ; nothing was changed")
+    return password
+
+
+def _tell(args: argparse.Namespace, password: str) -> None:
+    if args.generate:
+        print(f"Password: {password}")
+
+
+def _verifiers(password: str, config: Config) -> dict[Hash, Verifier]:
+    try:
+        return make_verifiers(password, config.options.sasl.iterations)
+    except InvalidPassword as error:
+        raise Failure(f"the password is refused: {error}") from None
+
+
+ACTIONS: Final[dict[str, Action]] = {
+    "create": _create,
+    "list": _list,
+    "password": _set_password,
+    "disable": _disable,
+    "enable": _enable,
+    "delete": _delete,
+}

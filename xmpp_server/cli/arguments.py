@@ -1,0 +1,37 @@
+"""Types of arguments: argparse prints the text of the errors."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from ipaddress import ip_address
+
+
+def port(text: str) -> int:
+    """A TCP port."""
+    if not text.isascii() or not text.isdigit() or not 0 <= int(text) <= 65535:
+        raise ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """IP addresses, separated by commas."""
+    parts = tuple(part.strip() for part in text.split(","))
+    for part in parts:
+        try:
+            ip_address(part)
+        except ValueError:
+            raise ArgumentTypeError(f"expected IP addresses such as 127.0.0.1,::1, got {part!r}") from None
+    return parts
+
+
+def domain(text: str) -> str:
+    """A domain."""
+    from xmpp_server.protocol.jid import JID, InvalidJID
+
+    try:
+        jid = JID.parse(text)
+    except InvalidJID:
+        jid = None
+    if jid is None or jid.localpart or jid.resource:
+        raise ArgumentTypeError(f"expected a domain such as chat.example, got {text!r}")
+    return jid.domain

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from xmpp_server.protocol.jid import JID
@@ -134,7 +136,7 @@ BAD = [
     ("not-acceptable", f"<item jid='nurse@localhost'><group>{'g' * 1024}</group></item>"),
     (
         "not-acceptable",
-        f"<item jid='nurse@localhost'>{''.join(f'<group>{n}{"g" * 1000}</group>' for n in range(5))}</item>",
+        f"<item jid='nurse@localhost'>{''.join(f'<group>{n:01000}</group>' for n in range(5))}</item>",
     ),
     ("not-acceptable", f"<item jid='nurse@localhost'>{''.join(f'<group>{n}</group>' for n in range(101))}</item>"),
     ("not-allowed", "<item jid='romeo@localhost'/>"),
@@ -204,7 +206,8 @@ async def test_a_removed_contact_is_told_as_far_as_there_were_subscriptions(
     romeo = await interested(world, "romeo@localhost/orchard")
     street = await interested(world, "romeo@localhost/street")
     juliet = await interested(world, "juliet@localhost/balcony")
-    romeo.send(f"<iq type='set' id='r'>{roster("<item jid='juliet@localhost' subscription='remove'/>")}</iq>")
+    remove = roster("<item jid='juliet@localhost' subscription='remove'/>")
+    romeo.send(f"<iq type='set' id='r'>{remove}</iq>")
     await romeo.receives("<iq type='result' id='r'/>")
     await romeo.receives(push("<item jid='juliet@localhost' subscription='remove'/>", "2"))
     await street.receives(push("<item jid='juliet@localhost' subscription='remove'/>", "2"))
@@ -215,7 +218,7 @@ async def test_a_removed_contact_is_told_as_far_as_there_were_subscriptions(
     async with world.core.accounts.use(JID.parse("juliet@localhost")) as account:
         assert account is not None
         assert account.roster.items[JID.parse("romeo@localhost")].subscription == "none"
-    assert await error_of(romeo, roster("<item jid='juliet@localhost' subscription='remove'/>")) == "item-not-found"
+    assert await error_of(romeo, remove) == "item-not-found"
 
 
 async def test_a_contact_who_sees_the_user_sees_him_leave_before_he_is_removed(world: World) -> None:
@@ -240,7 +243,7 @@ async def changed(world: World, *items: str) -> Client:
     return romeo
 
 
-@pytest.mark.parametrize("ver", [None, "", "77", "-1", "abc", "1" * 30, "٣"])  # noqa: RUF001
+@pytest.mark.parametrize("ver", [None, "", "77", "-1", "abc", "1" * 30, "٣"])
 async def test_without_a_version_of_ours_the_whole_roster_comes(world: World, ver: str | None) -> None:
     romeo = await changed(world, NURSE)
     romeo.send(f"<iq type='get' id='r'>{roster(ver=ver)}</iq>")
@@ -286,17 +289,16 @@ async def test_after_a_get_by_version_changes_are_pushed(world: World) -> None:
 async def test_a_roster_of_10000_is_sent_whole_and_one_change_of_it_alone(world: World) -> None:
     jid = await world.account("romeo@localhost")
     rosters = world.store.rosters
+    items = [RosterItem(JID.parse(f"c{number}@capulet.example"), f"Contact {number}") for number in range(10_000)]
     for start in range(0, 10_000, 1000):
-        for number in range(start, start + 999):
-            rosters_put = rosters.put(jid, RosterItem(JID.parse(f"c{number}@capulet.example"), f"Contact {number}"))
-            await rosters_put
+        await asyncio.gather(*(rosters.put(jid, item) for item in items[start : start + 1000]))
     romeo = await world.connect("romeo@localhost/orchard")
     query = (await romeo.request("get", GET)).child("jabber:iq:roster", "query")
     assert query is not None
-    assert len(list(query)) == 9_990
-    romeo.send(f"<iq type='get' id='r'>{roster(ver='9989')}</iq>")
+    assert len(list(query)) == 10_000
+    romeo.send(f"<iq type='get' id='r'>{roster(ver='9999')}</iq>")
     await romeo.receives("<iq type='result' id='r'/>")
-    await romeo.receives(push("<item jid='c9998@capulet.example'/>", "9990"))
+    await romeo.receives(push("<item jid='c9999@capulet.example'/>", "10000"))
     await romeo.receives_nothing()
     query = (await romeo.request("get", roster(ver="1"))).child("jabber:iq:roster", "query")
     assert query is not None, "thousands of pushes"

@@ -95,6 +95,8 @@ class Carbons(Module):
         if account is None:
             return
         targets = passage.targets
+        if len(targets) == len(account.sessions):
+            return
         for other in account.sessions.values():
             if other.carbons and other not in targets:
                 break

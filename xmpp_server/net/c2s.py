@@ -273,8 +273,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _continue(self) -> None:
         if self._closing:
-            if self._transport is None:
-                self._end_session()
+            self._end_session()
             return
         self._pump()
         if self._busy is None and self._transport is not None and not self._closing:

@@ -69,7 +69,7 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_file_key_and_what_was_
         "limits.depth": 'expected a whole number, 8 or more, got "deep"',
         "limits.attributes": "expected a whole number, 16 or more, got 1",
         "limits.stanza_byte": "unknown option, did you mean stanza_bytes?",
-        "log.level": 'expected "debug" or "error" or "info" or "warning", got "loud"',
+        "log.level": 'expected "debug" or "info" or "warning" or "error", got "loud"',
         "listen.addresses": "expected IP addresses, got 'here'",
         "listen.c2s.port": "expected a whole number from 0 to 65535, got 70000",
         'hosts."a.example".certificate': "expected together with key",

@@ -40,8 +40,8 @@ def _config(args: argparse.Namespace) -> Config:
     overrides = Overrides(data=args.data)
     if args.command == "serve":
         direct = args.direct_tls_port
-        if direct is None and args.port:
-            direct = args.port + 1
+        if direct is None and args.port is not None:
+            direct = args.port + 1 if args.port else 0
         overrides = Overrides(
             data=args.data,
             domain=args.domain,

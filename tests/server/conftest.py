@@ -1,0 +1,51 @@
+"""Fixtures of the tests on a whole server; each test runs on SQLite and on PostgreSQL.
+
+async def test_with_default_options(server: RunningServer) -> None: ...
+
+async def test_with_others(make_server: MakeServer) -> None:
+    server = await make_server("[limits]\\ndepth = 10")
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import uvloop
+
+from tests.databases import database_url, servers
+
+from .running import RunningServer
+
+__all__ = ["database_url", "servers"]
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+MakeServer = Callable[..., Awaitable[RunningServer]]
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, LoopFactory]:
+    """The loop that the server runs on in earnest."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest_asyncio.fixture
+async def make_server(database_url: str, tmp_path: Path) -> AsyncIterator[MakeServer]:
+    """Starts the server with these further options (TOML); again with the same data if the first was stopped."""
+    running: list[RunningServer] = []
+
+    async def make(more: str = "") -> RunningServer:
+        running.append(await RunningServer.start(tmp_path / "server", database_url, more))
+        return running[-1]
+
+    yield make
+    for server in running:
+        await server.stop()
+
+
+@pytest_asyncio.fixture
+async def server(make_server: MakeServer) -> RunningServer:
+    """A server for `localhost` with default options."""
+    return await make_server()

@@ -36,9 +36,7 @@ def delays(stanza: Element) -> list[str]:
         ("room@conference.example", True),
     ],
 )
-async def test_a_delay_of_somebody_else_of_ours_is_cut_out_of_a_message(
-    world: World, sender: str, stays: bool
-) -> None:
+async def test_a_delay_of_somebody_else_of_ours_is_cut_out_of_a_message(world: World, sender: str, stays: bool) -> None:
     romeo = await world.login("romeo@localhost/orchard")
     juliet = await world.login(f"{JULIET}/balcony")
     romeo.send(f"<message to='{JULIET}' type='chat'><body>Hi</body>{delay(sender)}</message>")

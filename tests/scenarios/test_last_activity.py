@@ -98,9 +98,7 @@ async def test_the_own_account_tells_its_last_logout_while_nothing_is_available(
     romeo.send("<presence type='unavailable'><status>Goodbye</status></presence>")
     await romeo.receives("<presence type='unavailable'><status>Goodbye</status></presence>")
     romeo.send(f"<iq id='a' type='get'>{LAST}</iq>")
-    await romeo.receives(
-        "<iq type='result' id='a'><query xmlns='jabber:iq:last' seconds='*'>Goodbye</query></iq>"
-    )
+    await romeo.receives("<iq type='result' id='a'><query xmlns='jabber:iq:last' seconds='*'>Goodbye</query></iq>")
 
 
 async def test_who_is_connected_and_never_was_available_leaves_no_trace(world: World) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from ..protocol.element import Element
 from ..protocol.errors import StanzaError
@@ -59,7 +58,7 @@ class Malformed:
 
     stanza: Stanza
     error: StanzaError
-    attribute: Literal["to", "from", ""]
+    attribute: str
 
 
 Event = StreamOpened | Stanza | Malformed | Element | StreamClosed

@@ -77,8 +77,7 @@ class Framer:
         else:
             self._unfed = bytearray(self._unfed)
             self._unfed += data
-        # `find` of a number is a memchr; `in` and larger needles cost ten times as much
-        if data.find(62) >= 0:
+        if 62 in data:
             self._ready = True
 
     def next_event(self) -> Event | None:
@@ -89,7 +88,8 @@ class Framer:
         if self._events:
             return self._take()
         if self._unfed and self._error is None:
-            event = self._read_header() if self._context is None else self._read()
+            context = self._context
+            event = self._read(context) if context is not None else self._read_header()
             if event is not None:
                 return event
         if self._error is not None:
@@ -161,9 +161,10 @@ class Framer:
             self._events, self._ends, self._position = [StreamClosed()], [0], 0
         return opened
 
-    def _read(self) -> Event | None:
+    def _read(self, context: Context) -> Event | None:
         data = self._unfed
-        if self._scanner is None and data[0] != 60:
+        scanner = self._scanner
+        if scanner is None and data[0] != 60:
             data = self._unfed = data.lstrip(WHITE)  # keepalives, RFC 6120 §4.6.1
             if not data:
                 return None
@@ -171,40 +172,37 @@ class Framer:
                 self._error = StreamError("bad-format", "text between stanzas")
                 return None
         # Nothing is complete without a `>`, so expat does not have to look at it.
-        end = data.rfind(b">") + 1 if self._ready else 0
-        self._ready = False
-        if end == len(data):
+        event = None
+        if data[-1] == 62:
             self._unfed = b""
-            event = self._scan(bytes(data))
-        elif end:
+            event = self._scan(scanner or borrow(context), data)
+        elif self._ready:
+            end = data.rfind(b">") + 1
             self._unfed = bytes(data[end:])
-            event = self._scan(bytes(data[:end]))
-        else:
-            event = None
+            if end:
+                event = self._scan(scanner or borrow(context), data[:end])
+        self._ready = False
         if self._unfed and self._error is None:
             size = len(self._unfed) + (self._scanner.size if self._scanner is not None else 0)
             if size > self._limits.max_bytes and self._unfed.strip(WHITE):
                 self._error = StreamError("policy-violation", "stanza too big")
         return event
 
-    def _scan(self, piece: bytes) -> Event | None:
-        context = self._context
-        assert context is not None
-        scanner = self._scanner or borrow(context)
-        data = scanner.scan(piece, self._limits, self._lang)
-        self._error = scanner.error
+    def _scan(self, scanner: Scanner, piece: bytes | bytearray) -> Event | None:
+        data = scanner.scan(bytes(piece), self._limits, self._lang)
         if scanner.busy:
             self._scanner = scanner
         else:
             self._scanner = None
             give_back(scanner)
         events = scanner.events
-        if not events:
-            return None
-        if len(events) == 1 and self._error is None:
+        error = self._error = scanner.error
+        if len(events) == 1 and error is None:
             if scanner.closed:
                 self._stop()
             return events[0]
+        if not events:
+            return None
         events.reverse()
         scanner.ends.reverse()
         self._events, self._ends, self._data = events, scanner.ends, data

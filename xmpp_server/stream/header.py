@@ -30,10 +30,11 @@ class Context:
     """What a stream header declares, shared by all streams whose header declares the same.
 
     `header` is a header with the same declarations, `prefixes` the declared prefixes and their namespaces, `content`
-    the content namespace, `stanzas` maps the names of its stanzas, as expat gives them, to their local names.
+    the content namespace, `foreign` whether it is another than `jabber:client`; `stanzas` maps the names of its
+    stanzas, as expat gives them, to their local names.
     """
 
-    __slots__ = ("content", "header", "prefixes", "stanzas")
+    __slots__ = ("content", "foreign", "header", "prefixes", "stanzas")
 
     def __init__(self, root: str, default: str, content: str, prefixes: tuple[tuple[str, str], ...]) -> None:
         declared = [f" xmlns='{_escape(default)}'"] if default else []
@@ -41,6 +42,7 @@ class Context:
         self.header = f"<{root}{''.join(declared)}>".encode()
         self.prefixes: Mapping[str, str] = dict(prefixes)
         self.content = content
+        self.foreign = content != ns.CLIENT
         self.stanzas = {f"{content}\n{name}": name for name in _STANZAS}
 
 

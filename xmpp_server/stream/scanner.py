@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Any, Final
 from xml.parsers import expat
 
 from ..protocol import ns
@@ -21,8 +21,7 @@ from .frames import Event, Limits, Malformed, StreamClosed
 from .header import WHITE, Context, check_uris, forbid, stream_error
 from .rewrite import extra, plain, tree
 
-_MAX_NAME: Final = 1024  # characters of a namespace and a name: each event of expat copies both
-_LARGE_TAG: Final = 16384  # bytes; in less, the longest namespace for the most attributes takes no memory to speak of
+_LARGE_TAG: Final = 16384  # bytes; in less, expat's copies of a namespace for each attribute are no harm
 _SMALL_TAG: Final = 512
 _MAX_READ: Final = 65536  # bytes after which a parser goes, for expat keeps every name that it has seen
 _MAX_IDLE: Final = 8  # parsers for one header
@@ -132,9 +131,10 @@ class Scanner:
 
         Returns the bytes that the events were made of: those that were left the last time, then these.
         """
-        self._limits = limits
-        self._max_depth = limits.max_depth
-        self._max_attrs = limits.max_attributes * 2
+        if limits is not self._limits:
+            self._limits = limits
+            self._max_depth = limits.max_depth
+            self._max_attrs = limits.max_attributes * 2
         self._lang = lang
         self.events = []
         self.ends = []
@@ -185,19 +185,19 @@ class Scanner:
 
     def _on_start(self, name: str, attrs: list[str]) -> None:
         depth = self._depth = self._depth + 1
-        if depth == 2:
-            self._toc += (name, attrs, self._parser.CurrentByteIndex)
-        elif depth > 2:
+        if depth > 2:
             if depth > self._max_depth:
                 raise StreamError("policy-violation", "elements too deep")
+        elif depth == 2:
+            self._toc += (name, attrs, self._parser.CurrentByteIndex)
         else:
-            self._start = self._parser.CurrentByteIndex
             self._name = name
             self._attrs = attrs
-            if self._start != self._end:
-                self._check_gap(self._start)
-        if len(attrs) > self._max_attrs or len(name) > _MAX_NAME:
-            raise StreamError("policy-violation", "too many attributes or too long a name")
+            index = self._start = self._parser.CurrentByteIndex
+            if index != self._end:
+                self._check_gap(index)
+        if len(attrs) > self._max_attrs:
+            raise StreamError("policy-violation", "too many attributes")
 
     def _on_end(self, _name: str) -> None:
         depth = self._depth
@@ -205,7 +205,7 @@ class Scanner:
         if depth == 2:
             self._toc.append(self._parser.CurrentByteIndex)
         elif depth == 1:
-            self._complete()
+            self._complete(self._parser.CurrentByteIndex)
         elif depth == 0:
             self._close()
 
@@ -230,32 +230,33 @@ class Scanner:
             self._raw = None
             self._rescanned = 0
 
-    def _complete(self) -> None:
-        self._take_raw()
+    def _complete(self, index: int) -> None:
+        if self._raw is not None:
+            self._take_raw()
         data = self._data
         base = self._base
         start = self._start - base
-        head = end = start_tag_end(data, start)
+        # A `>` right before the first child, with none before it since the start, can only end the start tag.
+        head = data.find(b">", start) + 1
+        if not self._toc or head + base != self._toc[2]:
+            head = start_tag_end(data, start)
+        end = head
         payload = b""
         if data[head - 2] != 47:  # not an empty element
-            index = self._parser.CurrentByteIndex - base
-            payload = data[head:index]
-            end = data.find(b">", index) + 1
+            payload = data[head : index - base]
+            end = data.find(b">", index - base) + 1
         if end - start > self._limits.max_bytes:
             raise StreamError("policy-violation", "stanza too big")
         name = self.context.stanzas.get(self._name)
-        event: Event
         if name is not None:
-            event = self._stanza(name, start, end, payload, head + base)
+            self.events.append(self._stanza(name, start, end, payload, head + base))
         elif payload or end - start > _SMALL_TAG:
-            event = tree(data[start:end], self.context, self._limits)
+            self.events.append(tree(data[start:end], self.context, self._limits))
         else:
-            event = self._empty_element()
-        self._end = end + base
-        self.events.append(event)
+            self.events.append(self._empty_element())
         self.ends.append(end)
-        if self._toc:
-            self._toc = []
+        self._end = end + base
+        self._toc = []
 
     # -- what is made of an element
 
@@ -270,38 +271,45 @@ class Scanner:
 
     def _stanza(self, name: str, start: int, end: int, payload: bytes, offset: int) -> Stanza | Malformed:
         to = sender = more = None
-        type = id = ""
-        attribute: Literal["to", "from", ""] = ""
+        type = id = wrong = ""
         lang = self._lang  # RFC 6120 §4.7.4: where the stanza has none, the stream's
-        attrs = iter(self._attrs)
-        for key, value in zip(attrs, attrs, strict=False):
+        attrs = self._attrs
+        for i in range(0, len(attrs), 2):
+            key = attrs[i]
             if key == "to":
                 try:
-                    to = JID.parse(value)
+                    to = JID.parse(attrs[i + 1])
                 except InvalidJID:
-                    attribute = "to"
+                    wrong = key
             elif key == "id":
-                id = value
+                id = attrs[i + 1]
             elif key == "type":
-                type = value
+                type = attrs[i + 1]
             elif key == "from":
                 try:
-                    sender = JID.parse(value)
+                    sender = JID.parse(attrs[i + 1])
                 except InvalidJID:
-                    attribute = "from"
+                    wrong = key
             elif key == _LANG:
-                lang = value
-            elif more is None:
-                more = {key: value}
+                lang = attrs[i + 1]
             else:
-                more[key] = value
+                more = more or {}
+                more[key] = attrs[i + 1]
         toc = self._toc
         doubt = len(self._names) != self._known and self._check_names()
-        if attribute:
-            return _malformed(Stanza(name, sender, to, type, id, lang, None, (), b""), attribute)
-        if doubt is None:
-            return _malformed(Stanza(name, sender, to, type, id, lang, None, (), b""), "")
-        if doubt or (payload and self._is_doubtful(payload)):
+        if wrong or doubt is None:
+            return _malformed(Stanza(name, sender, to, type, id, lang, None, (), b""), wrong)
+        # Prefixes of the header are found among the names. `find`, for `in` would try to make a number of bytes first.
+        if doubt or (
+            payload
+            and (
+                payload.find(b"xmlns:") >= 0
+                or (106 in payload and payload.find(b"jabber:") >= 0 and _OWN.search(payload))
+                or (33 in payload and payload.find(b"<!") >= 0)  # CDATA
+                or (38 in payload and _ESCAPED_XMLNS.search(payload))
+                or (self.context.foreign and not self.context.stanzas.keys().isdisjoint(toc[::4]))
+            )
+        ):
             element = tree(self._data[start:end], self.context, self._limits)
             children, payload = plain(element, self.context.content)
             return Stanza(name, sender, to, type, id, lang, extra(element.attrs), children, payload)
@@ -310,26 +318,13 @@ class Scanner:
         toc.append(offset)
         return Stanza(name, sender, to, type, id, lang, more, toc, payload)
 
-    def _is_doubtful(self, payload: bytes) -> bool:
-        """Whether this payload could be other than plain: it is, if none of this is found.
-
-        Prefixes of the header are found among the names. `in` would try to make a number of bytes first.
-        """
-        return bool(
-            payload.find(b"xmlns:") >= 0
-            or (106 in payload and payload.find(b"jabber:") >= 0 and _OWN.search(payload))
-            or (33 in payload and payload.find(b"<!") >= 0)  # CDATA
-            or (38 in payload and _ESCAPED_XMLNS.search(payload))
-            or (self.context.content != ns.CLIENT and not self.context.stanzas.keys().isdisjoint(self._toc[::4]))
-        )
-
     def _check_names(self) -> bool | None:
         """Look at the names that were not seen before; expat has put them into the dictionary of names.
 
         The answer is whether one has a prefix, or None if a namespace is no URI; such names are looked at each time.
         A content namespace other than `jabber:client` becomes that in the names of children.
         """
-        names, content, stanzas = self._names, self.context.content, self.context.stanzas
+        names = self._names
         prefixed = invalid = canonical = False
         for name in list(islice(reversed(names), len(names) - self._known)):
             uri, separator, rest = name.partition("\n")
@@ -339,7 +334,7 @@ class Scanner:
                 prefixed = True
                 invalid |= _NO_URI.search(uri) is not None
                 del names[name]
-            elif uri == content != ns.CLIENT and name not in stanzas:
+            elif self.context.foreign and uri == self.context.content and name not in self.context.stanzas:
                 canonical = True
                 names[name] = f"{ns.CLIENT}\n{rest}"
         if canonical:
@@ -354,7 +349,7 @@ def _split(name: str) -> tuple[str, str]:
     return ("", name) if len(parts) == 1 else (parts[0], parts[1])
 
 
-def _malformed(stanza: Stanza, attribute: Literal["to", "from", ""]) -> Malformed:
+def _malformed(stanza: Stanza, attribute: str) -> Malformed:
     if attribute:
         return Malformed(stanza, StanzaError("jid-malformed"), attribute)
     return Malformed(stanza, StanzaError("bad-request", "a namespace name is no URI"), "")

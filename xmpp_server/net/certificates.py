@@ -95,8 +95,8 @@ def matching_names(domain: str) -> tuple[str, ...]:
     name = ascii_domain(domain)
     if _is_address(name):
         return (str(ipaddress.ip_address(name)),)
-    _, dot, parent = name.partition(".")
-    return (name, f"*.{parent}") if dot else (name,)
+    label, _, parent = name.partition(".")
+    return (name, f"*.{parent}") if label and parent else (name,)
 
 
 def load(files: CertificateFiles, now: datetime | None = None) -> Certificate:

@@ -1,4 +1,5 @@
-"""TLS, server side, fed with bytes and asked for bytes: no socket and no loop in here.
+"""TLS, server side, fed with bytes and asked for bytes: no socket and no loop in here. For one thread only, since all
+sessions share one buffer and OpenSSL runs without Python's lock.
 
 OpenSSL is reached by the bindings that pyOpenSSL itself uses: its `Connection` keeps memory buffers that never shrink
 (119 KiB for an idle connection that once saw 60 KB) and costs twice the time; Python's `ssl` cannot export keying
@@ -20,7 +21,7 @@ ALPN_CLIENT: Final = "xmpp-client"
 HANDSHAKE_LIMIT: Final = 64 * 1024
 """Bytes that a peer may send before the handshake is done; an honest one needs 2 KB, with a chain of its own 10 KB."""
 
-_BUSY: Final = 512  # connections that keep their BIOs
+_BUSY: Final = 256  # connections that keep their BIOs
 _KEPT: Final = 4096  # bytes that may pass a BIO that is kept: its buffer never shrinks
 _RECORD: Final = 16384  # the plaintext of a record, at most (RFC 8446 §5.1)
 
@@ -37,6 +38,7 @@ _ssl_write: Final = _lib.SSL_write
 _bio_read: Final = _lib.BIO_read
 _bio_write: Final = _lib.BIO_write
 _bio_data: Final = _lib.BIO_get_mem_data
+_clear_errors: Final = _lib.ERR_clear_error
 _unpack: Final = _ffi.unpack
 
 
@@ -93,6 +95,7 @@ class TLSSession:
         size = len(data)
         if type(data) is not bytes:
             data = _ffi.from_buffer(data)
+        _clear_errors()  # the queue belongs to the thread, and others use OpenSSL too
         _bio_write(self._input, data, size)
         if not self.handshake_done and not self._handshake(size):
             return b""
@@ -121,8 +124,10 @@ class TLSSession:
         size = len(data)
         if type(data) is not bytes:
             data = _ffi.from_buffer(data)
-        if size and _ssl_write(self._ssl, data, size) <= 0:
-            self._fail()
+        if size:
+            _clear_errors()
+            if _ssl_write(self._ssl, data, size) <= 0:
+                self._fail()
 
     def data_to_send(self) -> bytes:
         """The ciphertext for the socket, each byte once."""
@@ -145,7 +150,7 @@ class TLSSession:
         if self._output is None:
             self._attach()
         _lib.SSL_shutdown(self._ssl)
-        _lib.ERR_clear_error()
+        _clear_errors()
 
     def close(self) -> None:
         """Frees all that is held, unsent ciphertext too; for when the socket is gone."""
@@ -226,21 +231,17 @@ class TLSSession:
         return False
 
     def _check(self, result: int) -> None:
-        # Asked first since it does not depend on what other users of OpenSSL left in its queue of errors.
-        if _lib.SSL_want_read(self._ssl):
-            return
-        if _lib.SSL_get_error(self._ssl, result) == _lib.SSL_ERROR_ZERO_RETURN:
+        error = _lib.SSL_get_error(self._ssl, result)
+        if error == _lib.SSL_ERROR_ZERO_RETURN:
             self.peer_closed = True
-            return
-        self._fail()
+        elif error != _lib.SSL_ERROR_WANT_READ:
+            self._fail()
 
     def _fail(self, reason: str = "") -> NoReturn:
-        last = 0
-        while code := _lib.ERR_get_error():
-            last = code
         if not reason:
-            text = _lib.ERR_reason_error_string(last)
-            reason = "protocol error" if text == _NULL else _ffi.string(text).decode()
+            text = _lib.ERR_reason_error_string(_lib.ERR_peek_error())  # the first is the cause of the others
+            reason = _ffi.string(text).decode() if text else "protocol error"
+        _clear_errors()
         self._error = reason
         self._release()
         raise TLSError(reason)

@@ -1,8 +1,9 @@
 """What TLS is served with: one OpenSSL context for each host's certificate, exchanged without a restart.
 
 TLS 1.2 and 1.3 with forward secrecy and authenticated encryption only (RFC 9325 §4.2), no renegotiation (§3.5), no
-compression (§3.3), and no resumption, so neither tickets nor a session cache: what a mobile client saves by it is a
-signature of ours, and a ticket key is a secret that opens old traffic.
+compression (§3.3), and no resumption: what a mobile client saves by it is a signature of ours, and a ticket key is a
+secret that opens old traffic. OpenSSL still hands two tickets to a client of TLS 1.3 (the bindings cannot say none):
+they name sessions of a cache that is off, hold nothing, and lead to a full handshake.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ key = $(shell cat pyproject.toml requirements/$(1).txt | git hash-object --stdin
 RUN_STAMP := $(VENV)/.installed-run-$(call key,run)
 DEV_STAMP := $(VENV)/.installed-dev-$(call key,dev)
 FUZZ_STAMP := $(VENV)/.installed-fuzz-$(call key,fuzz)
-AIOXMPP_STAMP := .venvs/aioxmpp/.installed-$(call key,aioxmpp)
+AIOXMPP_STAMP := .venvs/aioxmpp/.installed-$(shell git hash-object requirements/aioxmpp.txt)
 LOCK_STAMP := .venvs/lock/.installed-7.6.2
 
 ##@ Run

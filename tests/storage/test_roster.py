@@ -9,10 +9,12 @@ from sqlalchemy import bindparam, func, select
 
 from tests.storage.conftest import JULIET, ROMEO
 from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.counters import set_value
 from xmpp_server.storage.errors import NoSuchAccount
 from xmpp_server.storage.roster import REMOVALS_KEPT, Roster, RosterItem, roster
 from xmpp_server.storage.statement import Statement
 from xmpp_server.storage.store import Store
+from xmpp_server.storage.transaction import Transaction
 
 WAITING = RosterItem(JULIET, pending_in=b"<presence type='subscribe'/>", listed=False)
 
@@ -130,17 +132,29 @@ async def test_changes_at_the_same_time_get_versions_of_their_own(store: Store, 
 
 
 async def test_a_roster_of_10000_is_loaded_and_its_changes_are_found(store: Store, romeo: JID) -> None:
-    items = [RosterItem(JID.parse(f"c{number}@capulet.example"), f"Name {number}") for number in range(10_000)]
-    for start in range(0, len(items), 500):
-        await asyncio.gather(*(store.rosters.put(romeo, item) for item in items[start : start + 500]))
+    jids = [JID.parse(f"c{number}@capulet.example") for number in range(10_000)]
+    columns = {"account": str(romeo), "subscription": "both", "ask": False, "approved": False, "groups": ""}
+    rows = [
+        columns | {"jid": str(jid), "name": f"Name {number}", "listed": True, "pending_in": None, "version": number}
+        for number, jid in enumerate(jids)
+    ]
+
+    async def work(transaction: Transaction) -> None:
+        await transaction.many(Statement(roster.insert()), rows)
+        await set_value(transaction, romeo, "roster", 9_999)
+
+    await store.database.write(work)
     started = time.process_time()
     loaded = await store.rosters.load(romeo)
     assert time.process_time() - started < 1
-    assert loaded.version == 10_000
+    assert loaded.version == 9_999
     assert len(loaded.items) == 10_000
+    state = await store.login_state(romeo)
+    assert state is not None
+    assert state.roster == loaded
     changes = await store.rosters.changes_since(romeo, 9_990)
     assert changes is not None
-    assert [item.jid for item in changes] == [item.jid for item in items[9_990:]]
+    assert [item.jid for item in changes] == jids[9_991:]
 
 
 def _count() -> Statement:

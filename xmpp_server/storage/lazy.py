@@ -40,6 +40,10 @@ class LazyWrites:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_DELAY, self._start)
 
+    def __len__(self) -> int:
+        """How many values wait."""
+        return len(self._waiting)
+
     def get(self, statement: Statement, key: str) -> Values | None:
         """The values that still wait for this key."""
         return self._waiting.get((statement, key))

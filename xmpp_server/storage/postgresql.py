@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -44,7 +44,7 @@ def meaning(error: Exception) -> Exception:
         return Unavailable(str(error)) if state.startswith(_UNAVAILABLE) else StorageError(str(error))
     if isinstance(error, TimeoutError):
         return Unavailable("the database does not answer")
-    if isinstance(error, asyncpg.InterfaceError | OSError):
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError):
         return ConnectionLost(str(error))
     return error
 
@@ -85,6 +85,11 @@ class PostgreSQLTransaction(Transaction):
             await self._connection.executemany(compiled.sql, [compiled.arguments(each) for each in values])
         except Exception as error:
             raise meaning(error) from error
+
+    def abandon(self) -> None:
+        """Close the connection, whose state is not known; the pool makes another one."""
+        with suppress(asyncpg.InterfaceError):  # it was closed before, and so is no longer ours
+            self._connection.terminate()
 
     async def control(self, command: Control) -> None:
         try:
@@ -129,6 +134,8 @@ class PostgreSQLDriver(Driver):
         try:
             async with self._connection() as transaction:
                 await commit(units, transaction)
+                if isinstance(units[0].error, Unavailable):
+                    transaction.abandon()
         except Unavailable as error:
             for unit in units:
                 unit.error = error
@@ -146,8 +153,12 @@ class PostgreSQLDriver(Driver):
             connection = await self._pool.acquire(timeout=_CONNECT_TIMEOUT)
         except Exception as error:
             raise meaning(error) from error
+        transaction = PostgreSQLTransaction(connection)
         try:
-            yield PostgreSQLTransaction(connection)
+            yield transaction
+        except Unavailable:
+            transaction.abandon()
+            raise
         finally:
             await self._pool.release(connection)
 

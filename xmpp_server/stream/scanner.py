@@ -247,9 +247,11 @@ class Scanner:
             end = data.find(b">", index - base) + 1
         if end - start > self._limits.max_bytes:
             raise StreamError("policy-violation", "stanza too big")
-        name = self.context.stanzas.get(self._name)
+        stanzas = self.context.stanzas
+        name = stanzas.get(self._name) or stanzas.get(self._name.rpartition("\n")[0])  # without or with a prefix
+        doubt = len(self._names) != self._known and self._check_names()
         if name is not None:
-            self.events.append(self._stanza(name, start, end, payload, head + base))
+            self.events.append(self._stanza(name, start, end, payload, head + base, doubt))
         elif payload or end - start > _SMALL_TAG:
             self.events.append(tree(data[start:end], self.context, self._limits))
         else:
@@ -269,7 +271,9 @@ class Scanner:
             attrs[f"xml:{key}" if space == ns.XML else f"{{{space}}}{key}" if space else key] = value
         return Element(uri, local, attrs)
 
-    def _stanza(self, name: str, start: int, end: int, payload: bytes, offset: int) -> Stanza | Malformed:
+    def _stanza(
+        self, name: str, start: int, end: int, payload: bytes, offset: int, doubt: bool | None
+    ) -> Stanza | Malformed:
         to = sender = more = None
         type = id = wrong = ""
         lang = self._lang  # RFC 6120 §4.7.4: where the stanza has none, the stream's
@@ -296,7 +300,6 @@ class Scanner:
                 more = more or {}
                 more[key] = attrs[i + 1]
         toc = self._toc
-        doubt = len(self._names) != self._known and self._check_names()
         if wrong or doubt is None:
             return _malformed(Stanza(name, sender, to, type, id, lang, None, (), b""), wrong)
         # Prefixes of the header are found among the names. `find`, for `in` would try to make a number of bytes first.

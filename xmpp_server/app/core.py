@@ -15,6 +15,7 @@ from xmpp_server.routing.host import Host
 from xmpp_server.routing.router import Router
 from xmpp_server.session.binding import Binder
 from xmpp_server.session.local import LocalRoute
+from xmpp_server.session.passwords import Passwords
 from xmpp_server.session.presence import Presence
 from xmpp_server.session.rosters import LiveRosters
 from xmpp_server.session.subscriptions import Subscriptions
@@ -35,11 +36,13 @@ class Core:
         self.binder = Binder(
             self.router, self.accounts, self.presence, config.options.server.conflict, limits.sessions_per_account
         )
+        self.passwords = Passwords(config.options.sasl.iterations)
         self.router.routes.append(LocalRoute(self.router, self.accounts, self.presence, self.subscriptions))
         self.modules: dict[str, dict[str, Module]] = {}
         """By domain and name: all that are in use."""
         self._store = store
-        own = (self.router, self.accounts, self.rosters, self.subscriptions, self.presence, self.binder, store)
+        sessions = (self.rosters, self.subscriptions, self.presence, self.binder, self.passwords)
+        own = (self.router, self.accounts, *sessions, store)
         self._parts: dict[Any, Any] = {type(part): part for part in (*own, *vars(store).values())}
         for domain, host in config.hosts.items():
             self.add_host(domain, host.modules)
@@ -55,6 +58,7 @@ class Core:
         self.config = config
         limits = config.options.limits
         self.subscriptions.limit = limits.roster_items
+        self.passwords.iterations = config.options.sasl.iterations
         self.binder.limit = limits.sessions_per_account
         self.binder.conflict = config.options.server.conflict
         for domain in self.router.hosts.keys() - config.hosts.keys():

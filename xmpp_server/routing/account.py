@@ -148,6 +148,11 @@ class Accounts:
         if account.users == 0 and self._accounts.get(account.jid) is account:
             del self._accounts[account.jid]
 
+    def forget(self, account: Account) -> None:
+        """The account was removed: its sessions keep this object to their end, but nobody else finds it."""
+        if self._accounts.get(account.jid) is account:
+            del self._accounts[account.jid]
+
     @asynccontextmanager
     async def use(self, jid: JID) -> AsyncIterator[Account | None]:
         """The account for the length of a block; None if it does not exist."""

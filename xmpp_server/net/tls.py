@@ -29,7 +29,7 @@ _ffi: Final[Any] = binding.ffi
 _lib: Final[Any] = binding.lib
 _NULL: Final = _ffi.NULL
 _MEMORY: Final = _lib.BIO_s_mem()
-# One for the process: nothing stays in them between two calls.
+# One for the process: each call reads no more of it than it wrote.
 _buffer: Final = _ffi.new("char[]", _RECORD)
 _pointer: Final = _ffi.new("char **")
 
@@ -59,7 +59,6 @@ class TLSSession:
         "_context",
         "_error",
         "_input",
-        "_openssl",
         "_output",
         "_received",
         "_ssl",

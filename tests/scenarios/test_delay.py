@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xmpp_server.protocol import ns
-from xmpp_server.protocol.element import Element
+from xmpp_server.protocol.element import Element, parse
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 
@@ -42,6 +42,16 @@ async def test_a_delay_of_somebody_else_of_ours_is_cut_out_of_a_message(world: W
     romeo.send(f"<message to='{JULIET}' type='chat'><body>Hi</body>{delay(sender)}</message>")
     message = await juliet.receives("<message><body>Hi</body></message>")
     assert delays(message) == ([sender] if stays else [])
+
+
+async def test_it_is_cut_out_of_what_leaves_for_another_server(world: World) -> None:
+    elsewhere = world.elsewhere()
+    romeo = await world.login("romeo@localhost/orchard")
+    both = delay("localhost") + delay("romeo@localhost")
+    romeo.send(f"<message to='nurse@rooms.example' type='chat'>{both}</message>")
+    romeo.send(f"<presence to='nurse@rooms.example'>{both}</presence>")
+    await world.settle()
+    assert [delays(parse(stanza.to_bytes())) for stanza in elsewhere] == [["romeo@localhost"]] * 2
 
 
 @pytest.mark.parametrize("to", ["", f"to='{JULIET}'", f"to='{JULIET}/balcony'"])

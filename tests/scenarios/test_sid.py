@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from xmpp_server.protocol import ns
+from xmpp_server.protocol.element import parse
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Child, Stanza, qname
 
@@ -88,6 +89,15 @@ async def test_neither_bare_nor_carbon_copies_carry_a_forged_id(world: World) ->
     await balcony.receives("<message/>")
     copy = await chamber.receives("<message><received xmlns='urn:xmpp:carbons:2'/></message>")
     assert b"stanza-id" not in copy.to_bytes()
+
+
+async def test_it_is_cut_out_of_what_leaves_for_another_server(world: World) -> None:
+    elsewhere = world.elsewhere()
+    romeo = await world.login("romeo@localhost/orchard")
+    for by in ("romeo@localhost", "localhost", "rooms.example"):
+        romeo.send(f"<message to='room@rooms.example' type='groupchat'>{stanza_id(by)}</message>")
+    await world.settle()
+    assert [ids(parse(stanza.to_bytes())) for stanza in elsewhere] == [[], [], ["rooms.example"]]
 
 
 # from elsewhere: what a component or another server sends comes without a session

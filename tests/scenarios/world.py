@@ -25,7 +25,7 @@ from xmpp_server.protocol.element import Element, parse
 from xmpp_server.protocol.errors import StanzaError, StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.routing.host import StreamFeatures
+from xmpp_server.routing.host import Passage, StreamFeatures
 from xmpp_server.session.session import Session
 from xmpp_server.storage.errors import AccountExists
 from xmpp_server.storage.roster import RosterItem, Subscription
@@ -97,6 +97,12 @@ class World:
         hook = self.core.router.hosts[domain].hooks.stream_features
         collected = await hook.run(StreamFeatures(encrypted=True, authenticated=authenticated))
         return Element("", "features", children=collected.elements)
+
+    def elsewhere(self) -> list[Stanza]:
+        """Stand for all domains that are not ours: what is routed there from now on comes into the list."""
+        route = _Elsewhere()
+        self.core.router.routes.append(route)
+        return route.stanzas
 
     async def settle(self) -> None:
         """Return when all that any client sent is handled, and what the server does because of it in the background."""
@@ -231,6 +237,17 @@ class Client:
             self.worker = None
         if self.closed:
             await self._world.core.binder.unbind(self.session)
+
+
+class _Elsewhere:
+    name = "elsewhere"
+
+    def __init__(self) -> None:
+        self.stanzas: list[Stanza] = []
+
+    async def take(self, passage: Passage) -> bool:
+        self.stanzas.append(passage.stanza)
+        return True
 
 
 def configured(configuration: str) -> Config:

@@ -29,7 +29,7 @@ _QUERY = qname(_NS, "query")
 
 
 class LastActivity(Module):
-    """Notes when a user's last resource goes away, and answers for hosts and accounts."""
+    """Notes when a user's resource goes away, and answers for hosts and accounts."""
 
     name = "last_activity"
     features = (_NS,)
@@ -78,12 +78,10 @@ class LastActivity(Module):
 
     @on("session_unavailable")
     def note(self, gone: tuple[Session, Stanza]) -> None:
-        """The last resource decides."""
+        """The last resource decides; that of one that leaves before it counts if the server dies before that."""
         session, presence = gone
-        account = session.account
-        if not account.available():
-            status = presence.child(ns.CLIENT, "status")
-            self._repository.put(account.jid, time.time_ns() // 1000, status.text if status is not None else "")
+        status = presence.child(ns.CLIENT, "status")
+        self._repository.put(session.account.jid, time.time_ns() // 1000, status.text if status is not None else "")
 
 
 def _answer(seconds: int, status: str = "") -> Element:

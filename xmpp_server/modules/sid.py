@@ -42,12 +42,11 @@ class StanzaIds(Module):
 
     @on("message_in", Stage.GUARD)
     def entering(self, passage: Passage) -> None:
-        """A room, or a host, may give ids in its own name; nobody may in that of the account that gets the message."""
+        """A room gives ids in its own name; nobody gives them in that of the account that gets the message."""
         if _STANZA_ID in passage.stanza.keys:
             sender = passage.stanza.sender
             assert sender is not None
-            own = passage.account is not None and passage.account.jid == sender.bare
-            self._strip(passage, None if own else sender.bare)
+            self._strip(passage, sender.bare)
 
     def _strip(self, passage: Passage, giver: JID | None) -> None:
         def forged(child: Child) -> bool:

@@ -38,7 +38,8 @@ bytes_per_second = 0
 
 [modules.register]
 open = true
-rate = 0
+per_address = 0
+per_hour = 0
 
 [modules.contact]
 abuse = ["mailto:abuse@localhost", "xmpp:abuse@localhost"]

@@ -77,11 +77,11 @@ class Router:
         if stanza.name == "presence" and stanza.type in ("unavailable", "unsubscribed", "probe"):
             return
         answer = stanza.error(error)
-        if passage.session is not None:
-            passage.session.deliver(answer)
-            if stanza.name == "message":
-                returned = Passage(answer, None, passage.session.account)
-                returned.targets.append(passage.session)
-                await self.hosts[passage.session.jid.domain].hooks.message_delivered.run(returned)
+        session = passage.session
+        if session is not None:
+            if session.deliver(answer) and stanza.name == "message":
+                returned = Passage(answer, None, session.account)
+                returned.targets.append(session)
+                await session.host.hooks.message_delivered.run(returned)
         elif answer.to is not None:
             await self.send(answer)

@@ -25,7 +25,7 @@ class Session(Protocol):
     directed: set[JID] | None
     """Whom it sent directed presence to (RFC 6121 §4.6)."""
     presence: Stanza | None
-    """The last available presence; None while the resource is not available."""
+    """The last available presence, dated (XEP-0203); None while the resource is not available."""
     priority: int | None
     """Its priority; None while the resource is not available."""
     interested: bool

@@ -74,7 +74,7 @@ class Transition:
     unavailable: bool = False
     passed_on: bool = False
     push: bool = False
-    reply: Literal["", "subscribed", "unsubscribed"] = ""
+    reply: Literal["", "subscribed", "unsubscribed", "unavailable"] = ""
     available: bool = False
 
 
@@ -215,6 +215,8 @@ def inbound(kind: Kind, state: State, *, approved: bool = False) -> Transition:
             return Transition(new, approved, reply="subscribed", available=True)
         if approved:  # §3.4.2
             return Transition(_OUTBOUND["subscribed"][new][1], push=True, reply="subscribed", available=True)
+        # §3.1.3, 3: the receipt of a request is acknowledged; whether the contact is online or not, or it would tell
+        return Transition(new, approved, passed_on=passed_on, reply="unavailable")
     return Transition(
         new,
         approved,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final
 
 from xmpp_server.protocol import ns
+from xmpp_server.protocol.delay import delay
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
-from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.protocol.stanza import Stanza, qname
 from xmpp_server.routing.account import Account, Accounts, Session
 from xmpp_server.routing.blocklist import blocks
 from xmpp_server.routing.host import Host, Passage
@@ -19,6 +21,7 @@ from .rosters import seen_by, sees
 from .subscriptions import Subscriptions
 
 _MAX_DIRECTED: Final = 10_000
+_DELAY: Final = qname(ns.DELAY, "delay")
 
 
 class Presence:
@@ -56,7 +59,7 @@ class Presence:
         initial = session.presence is None
         session.hold()  # no live message goes before the ones that waited, which a listener to the hooks delivers
         try:
-            session.presence = stanza
+            session.presence = _dated(stanza, session.host.jid)
             session.priority = priority
             hooks = session.host.hooks
             await self._broadcast(session, stanza)
@@ -185,6 +188,13 @@ class Presence:
 def _nobody(contact: JID, viewer: JID) -> Stanza:
     """RFC 6121 §4.3.2: the contact has no available resource."""
     return Stanza.build("presence", sender=contact, to=viewer, type="unavailable")
+
+
+def _dated(stanza: Stanza, host: JID) -> Stanza:
+    """The presence as those get it who ask for it later (XEP-0203 §2): with the time of its broadcast."""
+    if _DELAY in stanza.keys:
+        return stanza
+    return stanza.with_child(delay(host, time.time_ns() // 1_000_000 * 1000))
 
 
 def _priority(stanza: Stanza) -> int:

@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape, quoteattr
 from xmpp_server import __version__
 from xmpp_server.config.reference import EXAMPLE_DOMAIN, Option, sections
 from xmpp_server.modules import all_modules
+from xmpp_server.stream import c2s
 
 ROOT = Path(__file__).resolve().parent.parent
 LINE = re.compile(r"^XEP: (\d{4}) \((\d+(?:\.\d+)*)\) (complete|partial)(?:[:,;.]? (.+))?$", re.MULTILINE)
@@ -129,6 +130,33 @@ def doap() -> str:
     return "\n".join([*lines, "  </Project>", "</rdf:RDF>"]) + "\n"
 
 
+def streams() -> str:
+    """docs/streams.md: the diagram of a client's stream"""
+    lines = [
+        "# A client's stream",
+        "",
+        "Drawn by `make docs` from the tables in `xmpp_server/stream/c2s.py`. Arrows are what the client sends, or, in",
+        "parentheses, what the server answers for the stream; whatever stands at no arrow ends the stream with an error.",
+        "From every state it can be closed.",
+        "",
+        "```mermaid",
+        "stateDiagram-v2",
+        "    [*] --> OPENING",
+    ]
+    lines += [f"    {state.name}: {state.name}, {state.value}" for state in c2s.State]
+    arrows: dict[tuple[str, str], list[str]] = {}
+    for state, inputs in c2s.TRANSITIONS.items():
+        for name, (_, following) in inputs.items():
+            for other in following:
+                arrows.setdefault((state.name, other.name), []).append(name)
+    for state, answers in c2s.ANSWERS.items():
+        for name, following in answers.items():
+            for other in following:
+                arrows.setdefault((state.name, other.name), []).append(f"({name})")
+    lines += [f"    {start} --> {end}: {', '.join(names)}" for (start, end), names in arrows.items()]
+    return "\n".join([*lines, "    CLOSED --> [*]", "```"]) + "\n"
+
+
 def example() -> str:
     """config/xmpp-server.toml: every option with its default, as a comment"""
     parts = [_comment(EXAMPLE_HEAD)]
@@ -179,6 +207,7 @@ def _toml(value: object) -> str:
 FILES: dict[str, Callable[[], str]] = {
     "docs/xeps.md": xeps,
     "docs/doap.xml": doap,
+    "docs/streams.md": streams,
     "docs/configuration.md": configuration,
     "config/xmpp-server.toml": example,
 }

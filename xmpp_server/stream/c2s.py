@@ -2,7 +2,7 @@
 
 The driver feeds `receive_data`, takes `next_event` until there is none, does what the event asks for and tells the
 answer, and sends what `data_to_send` gives. Each answer is legal in one state only; while one is due, no further event
-comes. Which input is legal in which state stands in TRANSITIONS, and nowhere else.
+comes. What is legal in which state stands in TRANSITIONS and ANSWERS, and nowhere else.
 
 XEP: 0478 (0.2.0) complete
 """
@@ -27,7 +27,7 @@ from .framing import Framer, Limits, Malformed, StreamClosed, StreamOpened
 
 
 class State(Enum):
-    """Where a stream stands. In the states of WAITING an answer of the driver is due."""
+    """Where a stream stands. In the states of ANSWERS an answer of the driver is due."""
 
     OPENING = "a stream header is due"
     ACCEPTING = "waits for accept or refuse"
@@ -39,8 +39,6 @@ class State(Enum):
     BOUND = "stanzas go both ways"
     CLOSED = "nothing goes any more"
 
-
-WAITING: Final = frozenset((State.ACCEPTING, State.SECURING, State.VERIFYING, State.BINDING))
 
 # state -> input -> (what handles it, the states it can lead to). What is not here ends the stream by `_unexpected`.
 TRANSITIONS: Final[dict[State, dict[str, tuple[str, tuple[State, ...]]]]] = {
@@ -56,6 +54,18 @@ TRANSITIONS: Final[dict[State, dict[str, tuple[str, tuple[State, ...]]]]] = {
         "abort": ("_abort", (State.VERIFYING,)),
     },
     State.BOUND: {"nonza": ("_nonza", (State.BOUND,))},
+}
+
+# state -> answer of the driver -> the states it can lead to. Another answer is a mistake of the driver's.
+ANSWERS: Final[dict[State, dict[str, tuple[State, ...]]]] = {
+    State.ACCEPTING: {"accept": (State.NEGOTIATING,), "refuse": (State.CLOSED,)},
+    State.SECURING: {"tls_started": (State.OPENING,)},
+    State.VERIFYING: {
+        "give_credentials": (State.AUTHENTICATING, State.VERIFYING),
+        "give_result": (State.VERIFYING, State.OPENING),
+        "send_failure": (State.NEGOTIATING, State.CLOSED),
+    },
+    State.BINDING: {"bound": (State.BOUND,), "bind_failed": (State.NEGOTIATING,)},
 }
 
 
@@ -236,7 +246,7 @@ class C2SStream:
                 if type(event) is Stanza:
                     return event
                 return self._take(event)
-            while self.state not in WAITING and self.state is not State.CLOSED:
+            while self.state not in ANSWERS and self.state is not State.CLOSED:
                 event = self._framer.next_event()
                 if event is None:
                     return None
@@ -295,7 +305,7 @@ class C2SStream:
 
     def accept(self, offer: Offer) -> None:
         """Answer the header, and offer the features."""
-        self._expect(State.ACCEPTING)
+        self._expect("accept")
         self._offer = offer
         self._send_header(offer.domain)
         features = Element(ns.STREAMS, "features")
@@ -332,7 +342,7 @@ class C2SStream:
 
     def refuse(self, domain: str, error: StreamError) -> None:
         """Answer the header in the name of a domain of ours, and close the stream with the error."""
-        self._expect(State.ACCEPTING)
+        self._expect("refuse")
         self._send_header(domain)
         self.close(error)
 
@@ -360,7 +370,7 @@ class C2SStream:
 
     def tls_started(self, bindings: Mapping[str, bytes]) -> None:
         """TLS stands; `bindings` has the data of each channel binding by its type."""
-        self._expect(State.SECURING)
+        self._expect("tls_started")
         self._bindings = bindings
         self.encrypted = True
         self._restart()
@@ -432,18 +442,18 @@ class C2SStream:
 
     def give_credentials(self, credentials: Credentials | None) -> Event | None:
         """The account's credentials, None if it does not exist; returns the event that follows, if one does."""
-        self._expect(State.VERIFYING)
+        self._expect("give_credentials")
         assert self._exchange is not None
         return self._step(self._exchange.give_credentials(credentials))
 
     def give_result(self, step: sasl.Succeeded | sasl.Failed) -> Event | None:
         """What the work of NeedWork returned; returns the event that follows."""
-        self._expect(State.VERIFYING)
+        self._expect("give_result")
         return self._step(step)
 
     def send_failure(self) -> None:
         """Tell the client that authentication failed; the stream is closed after too many attempts (§6.4.5)."""
-        self._expect(State.VERIFYING)
+        self._expect("send_failure")
         failure = self._failure
         assert failure is not None
         element = Element(ns.SASL, "failure", children=[Element(ns.SASL, failure.condition)])
@@ -473,14 +483,14 @@ class C2SStream:
 
     def bound(self, jid: JID) -> None:
         """The client's resource is `jid`."""
-        self._expect(State.BINDING)
+        self._expect("bound")
         bind = Element(ns.BIND, "bind", children=[Element(ns.BIND, "jid", children=[str(jid)])])
         self._out.append(Stanza.build("iq", bind, type="result", id=self._bind_id).to_bytes())
         self.state = State.BOUND
 
     def bind_failed(self, error: StanzaError) -> None:
         """The resource cannot be had; the client may try another."""
-        self._expect(State.BINDING)
+        self._expect("bind_failed")
         answer = Stanza.build("iq", error.element(), type="error", id=self._bind_id)
         self._out.append(answer.to_bytes())
         self.state = State.NEGOTIATING
@@ -503,10 +513,6 @@ class C2SStream:
         self.state = State.CLOSED
         self._exchange = None
 
-    def _expect(self, state: State) -> None:
-        if self.state is not state:
-            raise RuntimeError(f"not while the stream {self.state.value}")
-
-
-def _sasl(name: str, content: str) -> bytes:
-    return Element(ns.SASL, name, children=[content] if content else []).to_bytes()
+    def _expect(self, answer: str) -> None:
+        if answer not in ANSWERS.get(self.state, ()):
+            raise RuntimeError(f"{answer} while the stream {self.state.value}")

@@ -136,7 +136,7 @@ def streams() -> str:
         "# A client's stream",
         "",
         "Drawn by `make docs` from the tables in `xmpp_server/stream/c2s.py`. Arrows are what the client sends, or, in",
-        "parentheses, what the server answers for the stream; whatever stands at no arrow ends the stream with an error.",
+        "parentheses, what the server answers for it; whatever stands at no arrow ends the stream with an error.",
         "From every state it can be closed.",
         "",
         "```mermaid",

@@ -516,3 +516,7 @@ class C2SStream:
     def _expect(self, answer: str) -> None:
         if answer not in ANSWERS.get(self.state, ()):
             raise RuntimeError(f"{answer} while the stream {self.state.value}")
+
+
+def _sasl(name: str, content: str) -> bytes:
+    return Element(ns.SASL, name, children=[content] if content else []).to_bytes()

@@ -341,8 +341,9 @@ class ClientConnection(asyncio.Protocol):
             self.close()
             return
         self._host = host
-        authenticated = self._stream.account is not None
-        features = await host.hooks.stream_features.run(StreamFeatures(self._stream.encrypted, authenticated))
+        features = StreamFeatures(self._stream.encrypted, self._stream.account is not None)
+        if not self._is_tls_due():
+            await host.hooks.stream_features.run(features)
         offer = Offer(
             host.domain,
             tls=server.contexts is not None,
@@ -351,6 +352,10 @@ class ClientConnection(asyncio.Protocol):
             features=tuple(features.elements),
         )
         self._stream.accept(offer)
+
+    def _is_tls_due(self) -> bool:
+        """Whether nothing else is offered or done before TLS (RFC 6120 §5.3.1)."""
+        return self._server.tls_required and not self._stream.encrypted
 
     async def _failed_to_authenticate(self, event: AuthenticationFailed) -> None:
         if event.guessed:
@@ -399,7 +404,7 @@ class ClientConnection(asyncio.Protocol):
     async def _early(self, event: Early) -> None:
         assert self._host is not None
         stanza = event.stanza
-        if stanza.type not in ("get", "set"):
+        if stanza.type not in ("get", "set") or self._is_tls_due():
             raise StreamError("not-authorized")
         stanza = stanza.stamped(to=self._host.jid)
         answer = await self._host.requests.answer(stanza, None, Target.STREAM, address=self._key)

@@ -46,7 +46,7 @@ class Request:
 
     @property
     def sender(self) -> JID:
-        """The full address that asks; before authentication the domain of the stream."""
+        """The full address that asks; nobody has one before authentication."""
         assert self.stanza.sender is not None
         return self.stanza.sender
 

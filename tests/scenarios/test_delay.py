@@ -65,6 +65,28 @@ async def test_presence_is_treated_alike_broadcast_or_directed(world: World, to:
     assert delays(presence) == ["romeo@localhost/orchard"]
 
 
+async def test_who_comes_later_sees_no_forged_delay_either(world: World) -> None:
+    """what the client sent first is kept, and shown to others"""
+    await world.subscribe("romeo@localhost", JULIET)
+    romeo = await world.connect("romeo@localhost/orchard")
+    romeo.send(f"<presence>{delay('capulet.example')}</presence>")
+    await world.settle()
+    juliet = await world.connect(f"{JULIET}/balcony")
+    juliet.send("<presence/>")
+    await world.settle()
+    shown = next(stanza for stanza in juliet.inbox if stanza.get("from") == romeo.jid)
+    assert delays(shown) == ["localhost"]
+
+
+@pytest.mark.parametrize("address", ["localhost", "capulet.example", JULIET])
+async def test_another_server_does_not_date_presence_in_our_name(world: World, address: str) -> None:
+    juliet = await world.login(f"{JULIET}/balcony")
+    element = Element(ns.DELAY, "delay", {"from": address, "stamp": "2002-09-10T23:05:37Z"})
+    to = JID.parse(f"{JULIET}/balcony")
+    await world.core.router.send(Stanza.build("presence", element, sender=JID.parse("nurse@rooms.example/x"), to=to))
+    assert delays(await juliet.receives("<presence from='nurse@rooms.example/x'/>")) == []
+
+
 async def test_a_delay_without_an_address_stays(world: World) -> None:
     """§2: `from` is only recommended"""
     romeo = await world.login("romeo@localhost/orchard")

@@ -1,24 +1,19 @@
 """Delays: whoever reads one that bears an address of ours can trust that we delayed the stanza.
 
-Cut out where a stanza comes from a client and where it comes in for an account, with `from` compared as an address.
-That of the sender itself stays: XEP-0198 §5 asks clients to date what they send again, and rooms date their history.
+What others forged is cut out where a message comes from a client and where a stanza comes in for an account; a session
+does it to the presence that its client sends, before it is kept and shown to others.
 
 XEP: 0203 (2.0) complete
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 from xmpp_server.module import Module, on
 from xmpp_server.protocol import ns
-from xmpp_server.protocol.jid import JID, InvalidJID
-from xmpp_server.protocol.stanza import Child, qname
+from xmpp_server.routing.delays import without_forged_delays
 from xmpp_server.routing.hooks import Stage
 from xmpp_server.routing.host import Passage
 from xmpp_server.routing.router import Router
-
-_DELAY: Final = qname(ns.DELAY, "delay")
 
 
 class Delays(Module):
@@ -33,22 +28,14 @@ class Delays(Module):
 
     @on("message_out", Stage.GUARD)
     @on("message_in", Stage.GUARD)
-    @on("presence_out", Stage.GUARD)
+    def message(self, passage: Passage) -> None:
+        """The sender may date its own message."""
+        passage.stanza = without_forged_delays(passage.stanza, self._router)
+
     @on("presence_in", Stage.GUARD)
-    def strip(self, passage: Passage) -> None:
-        """Take away every delay whose `from` is an address of ours, other than the sender's."""
-        if _DELAY not in passage.stanza.keys:
-            return
+    def presence(self, passage: Passage) -> None:
+        """The presence of our own users is dated by their host."""
         sender = passage.stanza.sender
         assert sender is not None
-
-        def forged(child: Child) -> bool:
-            if child.key != _DELAY:
-                return False
-            try:
-                by = JID.parse(child.get("from"))
-            except InvalidJID:
-                return False
-            return by.bare != sender.bare and self._router.is_ours(by)
-
-        passage.stanza = passage.stanza.without(forged)
+        if not self._router.is_ours(sender):
+            passage.stanza = without_forged_delays(passage.stanza, self._router)

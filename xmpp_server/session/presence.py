@@ -12,6 +12,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza, qname
 from xmpp_server.routing.account import Account, Accounts, Session
 from xmpp_server.routing.blocklist import blocks
+from xmpp_server.routing.delays import without_forged_delays
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.router import Router
 from xmpp_server.routing.subscription import KINDS
@@ -37,6 +38,7 @@ class Presence:
 
     async def receive(self, session: Session, stanza: Stanza) -> None:
         """Handle presence that the session sent; the sender is stamped already."""
+        stanza = without_forged_delays(stanza, self._router)
         if stanza.to is None:
             if stanza.type == "":
                 await self._available(session, stanza)

@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape, quoteattr
 from xmpp_server import __version__
 from xmpp_server.config.reference import EXAMPLE_DOMAIN, Option, sections
 from xmpp_server.modules import all_modules
-from xmpp_server.stream import c2s
+from xmpp_server.stream import states
 
 ROOT = Path(__file__).resolve().parent.parent
 LINE = re.compile(r"^XEP: (\d{4}) \((\d+(?:\.\d+)*)\) (complete|partial)(?:[:,;.]? (.+))?$", re.MULTILINE)
@@ -135,7 +135,7 @@ def streams() -> str:
     lines = [
         "# A client's stream",
         "",
-        "Drawn by `make docs` from the tables in `xmpp_server/stream/c2s.py`. Arrows are what the client sends, or, in",
+        "Drawn by `make docs` from the tables in `xmpp_server/stream/states.py`. Arrows are what the client sends or, in",
         "parentheses, what the server answers for it; whatever stands at no arrow ends the stream with an error.",
         "From every state it can be closed.",
         "",
@@ -143,13 +143,13 @@ def streams() -> str:
         "stateDiagram-v2",
         "    [*] --> OPENING",
     ]
-    lines += [f"    {state.name}: {state.name}, {state.value}" for state in c2s.State]
+    lines += [f"    {state.name}: {state.name}, {state.value}" for state in states.State]
     arrows: dict[tuple[str, str], list[str]] = {}
-    for state, inputs in c2s.TRANSITIONS.items():
+    for state, inputs in states.TRANSITIONS.items():
         for name, (_, following) in inputs.items():
             for other in following:
                 arrows.setdefault((state.name, other.name), []).append(name)
-    for state, answers in c2s.ANSWERS.items():
+    for state, answers in states.ANSWERS.items():
         for name, following in answers.items():
             for other in following:
                 arrows.setdefault((state.name, other.name), []).append(f"({name})")

@@ -14,26 +14,22 @@ from xmpp_server.protocol.element import Element, TreeBuilder
 from xmpp_server.protocol.errors import StanzaError, StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.stream.c2s import (
-    ANSWERS,
-    TRANSITIONS,
+from xmpp_server.stream.c2s import C2SStream, Offer, Settings
+from xmpp_server.stream.events import (
     Authenticated,
     AuthenticationFailed,
     Bind,
-    C2SStream,
     Early,
     Ended,
     NeedCredentials,
     NeedWork,
     Nonza,
-    Offer,
     Opened,
-    Settings,
     StartTLS,
-    State,
 )
 from xmpp_server.stream.framing import Limits, Malformed
 from xmpp_server.stream.sasl import make_verifiers
+from xmpp_server.stream.states import ANSWERS, TRANSITIONS, State
 
 HEADER = (
     b"<?xml version='1.0'?><stream:stream to='im.example' version='1.0' xmlns='jabber:client' "

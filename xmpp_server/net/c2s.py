@@ -25,24 +25,22 @@ from xmpp_server.routing.router import Router
 from xmpp_server.session.binding import Binder
 from xmpp_server.session.session import Session
 from xmpp_server.storage.accounts import Accounts
-from xmpp_server.stream.c2s import (
+from xmpp_server.stream.c2s import C2SStream, Offer, Settings
+from xmpp_server.stream.events import (
     Authenticated,
     AuthenticationFailed,
     Bind,
-    C2SStream,
     Early,
     Ended,
     Event,
     NeedCredentials,
     NeedWork,
     Nonza,
-    Offer,
     Opened,
-    Settings,
     StartTLS,
-    State,
 )
 from xmpp_server.stream.framing import Malformed
+from xmpp_server.stream.states import State
 from xmpp_server.util.limits import Places, SlowDown, TokenBucket, address_key
 from xmpp_server.util.tasks import keep, run_eagerly
 

@@ -2,7 +2,7 @@
 
 The driver feeds `receive_data`, takes `next_event` until there is none, does what the event asks for and tells the
 answer, and sends what `data_to_send` gives. Each answer is legal in one state only; while one is due, no further event
-comes. What is legal in which state stands in TRANSITIONS and ANSWERS, and nowhere else.
+comes. What is legal in which state stands in `states.py`, and nowhere else.
 
 XEP: 0478 (0.2.0) complete
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final
 
 from xmpp_server.protocol import ns
@@ -23,50 +22,21 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza, qname
 
 from . import sasl
+from .events import (
+    Authenticated,
+    AuthenticationFailed,
+    Bind,
+    Early,
+    Ended,
+    Event,
+    NeedCredentials,
+    NeedWork,
+    Nonza,
+    Opened,
+    StartTLS,
+)
 from .framing import Framer, Limits, Malformed, StreamClosed, StreamOpened
-
-
-class State(Enum):
-    """Where a stream stands. In the states of ANSWERS an answer of the driver is due."""
-
-    OPENING = "a stream header is due"
-    ACCEPTING = "waits for accept or refuse"
-    NEGOTIATING = "features are sent"
-    SECURING = "waits for tls_started"
-    AUTHENTICATING = "a response is due"
-    VERIFYING = "waits for credentials, the result of work, or send_failure"
-    BINDING = "waits for bound or bind_failed"
-    BOUND = "stanzas go both ways"
-    CLOSED = "nothing goes any more"
-
-
-# state -> input -> (what handles it, the states it can lead to). What is not here ends the stream by `_unexpected`.
-TRANSITIONS: Final[dict[State, dict[str, tuple[str, tuple[State, ...]]]]] = {
-    State.OPENING: {"header": ("_header", (State.ACCEPTING,))},
-    State.NEGOTIATING: {
-        "starttls": ("_starttls", (State.SECURING,)),
-        "auth": ("_auth", (State.AUTHENTICATING, State.VERIFYING, State.NEGOTIATING)),
-        "bind": ("_bind", (State.BINDING,)),
-        "iq": ("_early", (State.NEGOTIATING,)),
-    },
-    State.AUTHENTICATING: {
-        "response": ("_response", (State.AUTHENTICATING, State.VERIFYING, State.OPENING)),
-        "abort": ("_abort", (State.VERIFYING,)),
-    },
-    State.BOUND: {"nonza": ("_nonza", (State.BOUND,))},
-}
-
-# state -> answer of the driver -> the states it can lead to. Another answer is a mistake of the driver's.
-ANSWERS: Final[dict[State, dict[str, tuple[State, ...]]]] = {
-    State.ACCEPTING: {"accept": (State.NEGOTIATING,), "refuse": (State.CLOSED,)},
-    State.SECURING: {"tls_started": (State.OPENING,)},
-    State.VERIFYING: {
-        "give_credentials": (State.AUTHENTICATING, State.VERIFYING),
-        "give_result": (State.VERIFYING, State.OPENING),
-        "send_failure": (State.NEGOTIATING, State.CLOSED),
-    },
-    State.BINDING: {"bound": (State.BOUND,), "bind_failed": (State.NEGOTIATING,)},
-}
+from .states import ANSWERS, TRANSITIONS, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,87 +63,6 @@ class Offer:
     plain_without_tls: bool = False
     features: tuple[Element, ...] = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A stream header came: `accept` or `refuse`. `to` as it stood there, empty if absent."""
-
-    to: str
-
-
-class StartTLS:
-    """`<proceed/>` is written; start TLS once it is sent, and call `tls_started`."""
-
-
-@dataclass(frozen=True, slots=True)
-class NeedCredentials:
-    """Look the account up, and call `give_credentials`."""
-
-    domain: str
-    localpart: str
-
-
-@dataclass(frozen=True, slots=True)
-class NeedWork:
-    """Run `work` off the loop, and call `give_result` with what it returns."""
-
-    work: sasl.NeedWork
-
-
-@dataclass(frozen=True, slots=True)
-class AuthenticationFailed:
-    """Call `send_failure` after a while that grows with the failures. `localpart` is empty if none was named."""
-
-    localpart: str
-    guessed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Authenticated:
-    """The client proved to be this account; its stream starts anew by itself."""
-
-    account: JID
-
-
-@dataclass(frozen=True, slots=True)
-class Bind:
-    """The client asks for a resource (empty: any): `bound` or `bind_failed`."""
-
-    resource: str
-
-
-@dataclass(frozen=True, slots=True)
-class Early:
-    """An iq before authentication (XEP-0077); it may be answered by `reply`."""
-
-    stanza: Stanza
-
-
-@dataclass(frozen=True, slots=True)
-class Nonza:
-    """An element on a bound stream that is no stanza."""
-
-    element: Element
-
-
-class Ended:
-    """The client closed its side of the stream (RFC 6120 §4.4)."""
-
-
-Event = (
-    Stanza
-    | Malformed
-    | Opened
-    | StartTLS
-    | NeedCredentials
-    | NeedWork
-    | AuthenticationFailed
-    | Authenticated
-    | Bind
-    | Early
-    | Nonza
-    | Ended
-)
 
 _INPUTS: Final = {
     qname(ns.TLS, "starttls"): "starttls",

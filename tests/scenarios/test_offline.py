@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from xmpp_server.app.upkeep import purge
 from xmpp_server.protocol.delay import parse_time
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.jid import JID
@@ -303,6 +304,14 @@ async def test_what_is_older_than_its_days_is_not_delivered_any_more(world: Worl
     await juliet.receives("<message/>")
     await juliet.receives_nothing()
     assert await world.store.offline.purge(now=now) == 1
+
+
+async def test_all_that_has_expired_is_removed_in_batches(world: World) -> None:
+    jid = await world.account("juliet@localhost")
+    for number in range(25):
+        await world.store.offline.store(jid, jid, b"<late/>", received=number, expires=number + 1, quota=100)
+    assert await purge(world.store.offline, now=20, batch=7, pause=0) == 20
+    assert await world.store.offline.count(jid) == 5
 
 
 async def test_nobody_asks_the_database_for_an_account_for_which_nothing_waits(

@@ -30,6 +30,7 @@ from xmpp_server.util.limits import Places, SlowDown
 from xmpp_server.util.tasks import keep
 
 from .core import Core
+from .upkeep import upkeep
 
 _log = structlog.get_logger()
 
@@ -74,6 +75,7 @@ class App:
             await self._store.close()
             raise
         self._tasks.append(keep(self._wheel.turn(), "wheel"))
+        self._tasks.append(keep(upkeep(self._store.offline), "upkeep"))
 
     def _certificates(self, config: Config) -> dict[str, CertificateFiles]:
         found: dict[str, CertificateFiles] = {}

@@ -13,8 +13,9 @@ from typing import Final
 import structlog
 
 from xmpp_server.config import Config, changes
-from xmpp_server.net.c2s import ClientConnection, Limits, Server
+from xmpp_server.net.c2s import ClientConnection, Clients, Limits
 from xmpp_server.net.certificates import CertificateError, CertificateFiles, generate
+from xmpp_server.net.connection import Shared
 from xmpp_server.net.flush import Flusher
 from xmpp_server.net.tls_contexts import TLSContexts
 from xmpp_server.net.wheel import Wheel
@@ -51,7 +52,8 @@ class App:
         """What is listened on: kind, address, port."""
         self._store: Store
         self._contexts: TLSContexts
-        self._server: Server
+        self._shared: Shared
+        self._clients: Clients
         self._wheel = Wheel()
         self._tasks: list[asyncio.Task[None]] = []
         self._listeners: list[asyncio.Server] = []
@@ -105,21 +107,25 @@ class App:
         config = self.config
         loop = asyncio.get_running_loop()
         limits = config.options.limits
-        self._server = Server(
+        self._shared = Shared(
+            contexts=self._contexts,
+            places=Places(limits.connections_per_address, limits.connections),
+            flusher=Flusher(loop),
+            wheel=self._wheel,
+            connections=set(),
+            outbox=limits.outbox_bytes,
+        )
+        self._clients = Clients(
+            shared=self._shared,
             router=self.core.router,
             binder=self.core.binder,
             accounts=self._store.accounts,
-            contexts=self._contexts,
             settings=await self._settings(config),
             limits=_limits(config),
-            places=Places(limits.connections_per_address, limits.connections),
             guesses=SlowDown(loop.time, longest=limits.login_seconds / 3),
-            flusher=Flusher(loop),
-            wheel=self._wheel,
             workers=ThreadPoolExecutor(2, "passwords"),
             tls_required=config.options.tls.starttls == "required",
             plain_without_tls=config.options.sasl.plain_without_tls,
-            connections=set(),
         )
         listen = config.options.listen
         for kind, listener in (("c2s", listen.c2s), ("c2s direct TLS", listen.direct_tls)):
@@ -137,10 +143,10 @@ class App:
             raise OSError("there is no address to listen on")
 
     async def _open(self, address: str, port: int, *, direct_tls: bool) -> asyncio.Server | None:
-        shared = self._server
+        clients = self._clients
 
         def connection() -> ClientConnection:
-            return ClientConnection(shared, direct_tls=direct_tls)
+            return ClientConnection(clients, direct_tls=direct_tls)
 
         loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -183,12 +189,13 @@ class App:
         for refused in outcome.refused:
             _log.error("certificate_refused", reason=str(refused))
         log.configure(config.options.log.level, config.options.log.format)
-        server, limits = self._server, config.options.limits
-        server.settings = await self._settings(config)
-        server.limits = _limits(config)
-        server.places.each, server.places.total = limits.connections_per_address, limits.connections
-        server.tls_required = config.options.tls.starttls == "required"
-        server.plain_without_tls = config.options.sasl.plain_without_tls
+        limits, shared, clients = config.options.limits, self._shared, self._clients
+        shared.outbox = limits.outbox_bytes
+        shared.places.each, shared.places.total = limits.connections_per_address, limits.connections
+        clients.settings = await self._settings(config)
+        clients.limits = _limits(config)
+        clients.tls_required = config.options.tls.starttls == "required"
+        clients.plain_without_tls = config.options.sasl.plain_without_tls
         self.core.reconfigure(config)
         self.config = config
         _log.info("reloaded", changed=[change.key for change in altered.live], certificates=list(outcome.renewed))
@@ -199,7 +206,7 @@ class App:
         """Tell everybody, write what is to be written, and end."""
         for listener in self._listeners:
             listener.close()
-        connections = self._server.connections
+        connections = self._shared.connections
         for connection in list(connections):
             connection.close(StreamError("system-shutdown"))
         loop = asyncio.get_running_loop()
@@ -212,14 +219,13 @@ class App:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        self._server.workers.shutdown(wait=False)
+        self._clients.workers.shutdown(wait=False)
         await self._store.close()
 
 
 def _limits(config: Config) -> Limits:
     limits = config.options.limits
     return Limits(
-        outbox=limits.outbox_bytes,
         negotiation=limits.login_seconds,
         keepalive=limits.keepalive_seconds,
         rate=limits.bytes_per_second,

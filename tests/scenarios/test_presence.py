@@ -44,6 +44,20 @@ async def test_a_date_of_the_client_itself_is_not_joined_by_another(world: World
     assert [child.name for child in presence] == ["delay"]
 
 
+async def test_when_both_see_each_other_who_approved_last_gets_the_presence_of_the_other_anew(world: World) -> None:
+    await world.subscribe("romeo@localhost", "juliet@localhost", "to")
+    romeo = await world.login("romeo@localhost/orchard")
+    juliet = await world.login("juliet@localhost/balcony")
+    juliet.send("<presence to='romeo@localhost' type='subscribe'/>")
+    await romeo.receives("<presence from='juliet@localhost' type='subscribe'/>")
+    romeo.send("<presence to='juliet@localhost' type='subscribed'/>")
+    await romeo.receives(f"<presence from='juliet@localhost/balcony'>{DELAY}</presence>")
+    await romeo.receives_nothing()
+    await juliet.receives("<presence from='romeo@localhost' type='unavailable'/>")
+    await juliet.receives(f"<presence from='romeo@localhost/orchard'>{DELAY}</presence>")
+    await juliet.receives_nothing()
+
+
 @pytest.mark.parametrize("online", [True, False])
 async def test_a_request_is_acknowledged_alike_whether_the_contact_is_there_or_not(world: World, online: bool) -> None:
     await world.account("juliet@localhost")

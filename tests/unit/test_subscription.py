@@ -177,6 +177,13 @@ def test_a_contact_who_is_approved_gets_the_presence_of_the_user(state: State) -
     assert not outbound("unsubscribed", state).available
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("state", State)
+def test_the_contact_is_probed_when_the_approval_makes_the_subscription_mutual(kind: Kind, state: State) -> None:
+    assert outbound(kind, state).probe is (kind == "subscribed" and state is State.TO_PENDING_IN)
+    assert not inbound(kind, state).probe
+
+
 @pytest.mark.parametrize("state", [State.FROM, State.FROM_PENDING_OUT, State.BOTH])
 def test_a_contact_who_asks_again_is_told_again(state: State) -> None:
     assert inbound("subscribe", state) == Transition(state, reply="subscribed", available=True)

@@ -66,7 +66,9 @@ class Transition:
     is routed to the contact; an inbound one is delivered to the user's resources (`subscribe`: to the available ones,
     and kept until it is answered; the others: to the interested ones); stamped with the bare address. `push`: then a
     roster push. `reply`: the server sends presence of this type to the contact from the user's bare address; empty:
-    none. `available`: last, send the presence of each available resource of the user to the contact (§3.1.5).
+    none. `available`: then send the presence of each available resource of the user to the contact (§3.1.5). `probe`:
+    last, ask for the contact's presence anew: both see each other from now on, and since the contact let the user see
+    it, its presence may have been lost between two servers (§4.3 leaves it to the server when to probe).
     """
 
     state: State
@@ -76,6 +78,7 @@ class Transition:
     push: bool = False
     reply: Literal["", "subscribed", "unsubscribed", "unavailable"] = ""
     available: bool = False
+    probe: bool = False
 
 
 _STATES: Final = {(state.subscription, state.ask, state.pending_in): state for state in State}
@@ -204,6 +207,7 @@ def outbound(kind: Kind, state: State, *, approved: bool = False) -> Transition:
         passed_on=passed_on,
         push=_shown(state, approved) != _shown(new, kept),
         available=new.seen_by_contact and not state.seen_by_contact,
+        probe=new is _B and state is not _B,
     )
 
 

@@ -68,6 +68,8 @@ class Subscriptions:
             self._rosters.push(account, kept)
         if change.available:
             await self._show(account, contact, available=True)
+        if change.probe:
+            await self._router.send(Stanza.build("presence", sender=account.jid, to=contact, type="probe"))
 
     async def inbound(self, account: Account, stanza: Stanza) -> None:
         """A contact's subscription stanza to an account of ours (§3.1.3, §3.1.6, §3.2.3, §3.3.3, §A.3)."""

@@ -13,11 +13,13 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.storage import database as database_module
 from xmpp_server.storage.accounts import accounts
 from xmpp_server.storage.blocking import blocks
+from xmpp_server.storage.counters import next_value
 from xmpp_server.storage.database import LARGE, Database
 from xmpp_server.storage.errors import DatabaseClosed, NoSuchAccount, StorageError, Unavailable
 from xmpp_server.storage.statement import Statement
 from xmpp_server.storage.store import Store
 from xmpp_server.storage.transaction import Transaction
+from xmpp_server.util.tasks import run_eagerly
 
 BLOCK = Statement(blocks.insert().values(account=bindparam("account"), jid=bindparam("jid")))
 BLOCKED = Statement(select(blocks.c.jid).where(blocks.c.account == bindparam("account")).order_by(blocks.c.jid))
@@ -182,6 +184,18 @@ async def test_a_reader_who_is_cancelled_leaves_the_database_working(store: Stor
     assert await store.accounts.exists(romeo)
 
 
+async def test_a_reader_need_not_be_a_task(store: Store, romeo: JID) -> None:
+    found: list[bool] = []
+
+    async def look() -> None:
+        found.append(await store.accounts.exists(romeo))
+
+    task = run_eagerly(look())
+    assert task is not None
+    await task
+    assert found == [True]
+
+
 async def test_an_error_of_a_reader_is_ours_and_the_next_read_works(store: Store, romeo: JID) -> None:
     with pytest.raises(StorageError):
         await store.database.all(NONSENSE)
@@ -233,6 +247,36 @@ async def test_two_servers_write_to_one_database(store: Store, romeo: JID, datab
     finally:
         await other.close()
     assert len(await _blocked(store)) == 200
+
+
+async def test_writers_who_want_the_same_rows_in_different_order_all_get_them(
+    store: Store, romeo: JID, database_url: str
+) -> None:
+    await store.accounts.create(JULIET, {})
+    if database_url.startswith("postgresql"):
+        await query(database_url, "ALTER SYSTEM SET deadlock_timeout = '5ms'")
+        await query(database_url, "SELECT pg_reload_conf()")
+    other = await Store.open(database_url)
+
+    async def count(store: Store, *order: JID) -> None:
+        async def work(transaction: Transaction) -> None:
+            for account in order:
+                await next_value(transaction, account, "report")
+
+        await store.database.write(work)
+
+    await asyncio.gather(
+        *(
+            count(each, *order)
+            for _ in range(30)
+            for each, order in ((store, (ROMEO, JULIET)), (other, (JULIET, ROMEO)))
+        )
+    )
+    await other.close()
+    assert sorted(await query(database_url, "SELECT account, value FROM counters")) == [
+        (str(JULIET), 60),
+        (str(ROMEO), 60),
+    ]
 
 
 async def test_values_of_every_type_come_back_as_they_were(store: Store) -> None:

@@ -110,7 +110,8 @@ class PostgreSQLDriver(Driver):
             raise Unavailable("too many reads wait for the database")
         self._reading += 1
         try:
-            return await self._read(work)
+            # asyncpg's time-outs want a task, and a caller may run outside of any (`util.tasks.run_eagerly`)
+            return await asyncio.create_task(self._read(work))
         finally:
             self._reading -= 1
 

@@ -42,6 +42,8 @@ async def make_server(database_url: str, tmp_path: Path) -> AsyncIterator[MakeSe
 
     yield make
     for server in running:
+        for hang_up in server.hang_up:
+            hang_up()
         await server.stop()
 
 

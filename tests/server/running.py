@@ -7,6 +7,7 @@ async def test_something(server: RunningServer) -> None:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +47,8 @@ class RunningServer:
         self.port = self._port("c2s")
         """Of STARTTLS."""
         self.direct_tls_port = self._port("c2s direct TLS")
+        self.hang_up: list[Callable[[], None]] = []
+        """What ends the connections that a test may have left open, so that the server need not wait for them."""
         self._store = store
         self._stopped = False
 

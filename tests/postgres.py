@@ -52,7 +52,8 @@ class PostgreSQL:
         return await self.create(_name(self._template))
 
     async def give_back(self, url: str) -> None:
-        """Empty a database that `take` gave, for the next one to take."""
+        """Empty a database that `take` gave, for the next one to take; connections that were left open are closed."""
+        await self.disconnect(url)
         tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
         connection = await asyncpg.connect(url)
         try:

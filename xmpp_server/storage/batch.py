@@ -9,7 +9,7 @@ from typing import Any, Final
 from xmpp_server.storage.errors import Interrupted, StorageError, Unavailable
 from xmpp_server.storage.transaction import Transaction, Work
 
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 5
 
 
 class Unit:
@@ -35,6 +35,8 @@ class Unit:
             return
         if self.error is None:
             self.future.set_result(self.result)
+        elif isinstance(self.error, Interrupted):
+            self.future.set_exception(Unavailable("too many writers want the same rows"))
         else:
             self.future.set_exception(self.error)
 

@@ -1,0 +1,61 @@
+"""No query reads a whole table: the plan of every statement, on both databases."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+import sqlite3
+
+import asyncpg
+
+import xmpp_server.storage
+from xmpp_server.storage.statement import Statement
+
+STATEMENTS = {
+    f"{module.name}.{name}": value
+    for module in pkgutil.iter_modules(xmpp_server.storage.__path__)
+    for name, value in vars(importlib.import_module(f"xmpp_server.storage.{module.name}")).items()
+    if isinstance(value, Statement)
+}
+SCAN = re.compile(r"^SCAN (?!anon_)(?!.* USING )|Seq Scan on ", re.MULTILINE)
+
+
+async def plans(url: str) -> dict[str, str]:
+    """What the database would do for each statement, whatever the values are."""
+    if url.startswith("sqlite"):
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+        found = {}
+        for name, statement in STATEMENTS.items():
+            compiled = statement.sqlite
+            sql, values = compiled.sql, [0] * compiled.sql.count("?")
+            found[name] = "\n".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values))
+        connection.close()
+        return found
+    postgres = await asyncpg.connect(url)
+    try:
+        # small tables are read whole, and rightly, unless it is forbidden
+        await postgres.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan")
+        found = {}
+        for number, (name, statement) in enumerate(STATEMENTS.items()):
+            sql = statement.postgresql.sql
+            await postgres.execute(f"PREPARE s{number} AS {sql}")
+            values = ", ".join(["NULL"] * len(set(re.findall(r"\$\d+", sql))))
+            found[name] = "\n".join(
+                row[0] for row in await postgres.fetch(f"EXPLAIN EXECUTE s{number}" + (f"({values})" if values else ""))
+            )
+        return found
+    finally:
+        await postgres.close()
+
+
+async def test_no_statement_reads_a_whole_table(database_url: str) -> None:
+    found = await plans(database_url)
+    assert len(found) > 30
+    for name, plan in found.items():
+        assert not SCAN.search(plan), f"{name}:\n{plan}"
+
+
+async def test_presence_probes_are_answered_by_the_index_alone(database_url: str) -> None:
+    plan = (await plans(database_url))["roster._SUBSCRIPTIONS"]
+    assert "COVERING INDEX roster_by_contact" in plan or "Index Only Scan using roster_by_contact" in plan

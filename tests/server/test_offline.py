@@ -1,0 +1,89 @@
+"""Messages that waited, to a real client that reads slowly."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import slixmpp
+
+from xmpp_server.protocol.jid import JID
+
+from .running import PASSWORD, RunningServer
+
+MESSAGES = 3000
+BODY = "x" * 2000
+
+
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def client(server: RunningServer, address: str) -> Any:
+    made: Any = slixmpp.ClientXMPP(address, PASSWORD)
+    made.ca_certs = server.certificate
+    return made
+
+
+async def online(made: Any, port: int) -> None:
+    started = asyncio.Event()
+    made.add_event_handler("session_start", lambda _: started.set())
+    made.connect("127.0.0.1", port)
+    async with asyncio.timeout(20):
+        await started.wait()
+
+
+async def test_thousands_of_messages_wait_for_a_slow_reader_and_live_ones_behind_them(server: RunningServer) -> None:
+    romeo_jid, juliet_jid = await server.account("romeo"), await server.account("juliet")
+    sender = JID.parse(f"{romeo_jid}/orchard")
+    offline = server.store.offline
+    for start in range(0, MESSAGES, 500):
+        await asyncio.gather(
+            *(
+                offline.store(juliet_jid, sender, stanza(number), received=number, expires=2**60, quota=MESSAGES)
+                for number in range(start, start + 500)
+            )
+        )
+    juliet = client(server, "juliet@localhost/balcony")
+    came: list[str] = []
+    juliet.add_event_handler("message", lambda message: came.append(message["id"]))
+    await online(juliet, server.port)
+    juliet.transport.pause_reading()
+    juliet.send_presence()
+    core = server.app.core
+    await until(lambda: _account(core, juliet_jid).available() != [])
+    romeo = client(server, str(sender))
+    await online(romeo, server.port)
+    romeo.send_message(mto="juliet@localhost", mbody="live", mtype="chat", msubject=None)
+    session = _account(core, juliet_jid).available()[0]
+    await until(lambda: session._held is not None)  # type: ignore[attr-defined]
+    assert session._sink._size <= 200_000, "it takes memory"  # type: ignore[attr-defined]
+    assert await offline.count(juliet_jid) > MESSAGES / 4, "the server took it for delivered"
+    juliet.transport.resume_reading()
+    await until(lambda: len(came) == MESSAGES + 1)
+    assert came[:-1] == [str(number) for number in range(MESSAGES)]
+    await until_empty(server, juliet_jid)
+    await romeo.disconnect()
+    await juliet.disconnect()
+
+
+async def until_empty(server: RunningServer, jid: JID) -> None:
+    async with asyncio.timeout(20):
+        while await server.store.offline.count(jid):
+            await asyncio.sleep(0.05)
+
+
+def _account(core: Any, jid: JID) -> Any:
+    account = core.accounts.get(jid)
+    assert account is not None
+    return account
+
+
+def stanza(number: int) -> bytes:
+    return (
+        f"<message xmlns='jabber:client' from='romeo@localhost/orchard' to='juliet@localhost' id='{number}'>"
+        f"<body>{BODY}</body><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2024-01-01T00:00:00Z'/></message>"
+    ).encode()

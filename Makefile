@@ -61,7 +61,7 @@ interop: $(DEV_STAMP) $(AIOXMPP_STAMP) ## Tests with clients and servers of the 
 
 .PHONY: fuzz
 fuzz: $(FUZZ_STAMP) ## Coverage-guided fuzzing of the framer for FUZZ_SECONDS= (60)
-	@$(BIN)/python tests/fuzz/framer.py -max_total_time='$(FUZZ_SECONDS)' tests/fuzz/corpus/framer
+	@$(BIN)/python -m tests.fuzz.fuzz_framing -max_total_time='$(FUZZ_SECONDS)'
 
 .PHONY: bench
 bench: $(DEV_STAMP) ## The project's own figures and docs/benchmarks.md

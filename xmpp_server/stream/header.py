@@ -91,7 +91,7 @@ def check_start(data: bytes) -> None:
     expat recognises UTF-16 even where UTF-8 was demanded. A byte order mark is, by RFC 6120 §11.6, a character like
     any other, and before the first tag none may stand.
     """
-    if data[0] in b"\xfe\xff" or 0 in data[:2]:
+    if data[0] in b"\xfe\xff\x00" or data[:2] == b"<\x00":
         raise StreamError("unsupported-encoding")
     if data[0] != 60:
         raise StreamError("not-well-formed")
@@ -127,13 +127,23 @@ class _Header:
         raise _Complete
 
 
-def read_header(data: bytes, limits: Limits, xmlns: str) -> tuple[StreamOpened, Context, int, bool] | None:
+_CACHED: Final = 512  # bytes
+Header = tuple[StreamOpened, Context, int, bool]
+
+
+def read_header(data: bytes, limits: Limits, xmlns: str) -> Header | None:
     """Read a header from the first bytes of a document, which begin with `<`; `xmlns` is the content namespace where
     the header has none.
 
     The answer is the event, the declarations, the position after the header, and whether it is an empty element; None
     if the header is not complete. Raises StreamError.
+
+    A client sends the same header up to three times while it logs in, and so do others: short ones are remembered.
     """
+    return _cached(data, limits, xmlns) if len(data) <= _CACHED else _read_header(data, limits, xmlns)
+
+
+def _read_header(data: bytes, limits: Limits, xmlns: str) -> Header | None:
     check_uris(data)
     parser = expat.ParserCreate("UTF-8", "\n", {})
     parser.ordered_attributes = True
@@ -176,3 +186,6 @@ def read_header(data: bytes, limits: Limits, xmlns: str) -> tuple[StreamOpened, 
         declared.prefixes,
     )
     return opened, declared, end, data[end - 2 : end] == b"/>"
+
+
+_cached = lru_cache(64)(_read_header)

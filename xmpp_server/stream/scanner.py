@@ -28,6 +28,7 @@ _MAX_IDLE: Final = 8  # parsers for one header
 _MAX_HEADERS: Final = 16
 _RESCAN: Final = 64  # how often a byte may be looked at, on average
 _RESCAN_FREE: Final = 65536
+_CLIENT: Final = f"{ns.CLIENT}\n"
 _LANG: Final = f"{ns.XML}\nlang"
 # expat names a prefix after namespace and name; those that XML itself defines need none
 _NAMES: Final = {f"{ns.XML}\n{name}\nxml": f"{ns.XML}\n{name}" for name in ("lang", "space", "base", "id")}
@@ -150,15 +151,20 @@ class Scanner:
             self._parser.Parse(data, False)
             if self._end != self.read:
                 self._keep_rest()
-        except expat.ExpatError as error:
-            self.error = stream_error(error)
-        except StreamError as error:
-            self.error = error
-        if self.closed:
-            self.error = None
+        except (expat.ExpatError, StreamError) as error:
+            self._fail(error)
         data = self._data
         self._data = b""
         return data
+
+    def _fail(self, error: expat.ExpatError | StreamError) -> None:
+        if self.closed:
+            return
+        if not self._depth:  # text before it was the first error, though nobody has looked yet
+            data = self._data if self._raw is None else self._raw
+            if _is_text(data[self._end - self._base :]):
+                error = _text_between()
+        self.error = error if isinstance(error, StreamError) else stream_error(error)
 
     def _gather(self, raw: bytearray, data: bytes) -> None:
         # A token that is not complete is read again from its start with all that follows, so the peer may not have
@@ -174,8 +180,8 @@ class Scanner:
     def _keep_rest(self) -> None:
         if self._raw is None:
             rest = self._data[self._end - self._base :]
-            if not self._depth and rest.lstrip(WHITE)[:1] != b"<":
-                raise StreamError("bad-format", "text between stanzas")
+            if not self._depth and _is_text(rest):
+                raise _text_between()
             self._raw = bytearray(rest)
             self._base = self._end
         if self.size > self._limits.max_bytes:
@@ -222,7 +228,7 @@ class Scanner:
     def _check_gap(self, index: int) -> None:
         data = self._data if self._raw is None else self._raw
         if data[self._end - self._base : index - self._base].strip(WHITE):
-            raise StreamError("bad-format", "text between stanzas")
+            raise _text_between()
 
     def _take_raw(self) -> None:
         if self._raw is not None:
@@ -252,7 +258,7 @@ class Scanner:
         doubt = len(self._names) != self._known and self._check_names()
         if name is not None:
             self.events.append(self._stanza(name, start, end, payload, head + base, doubt))
-        elif payload or end - start > _SMALL_TAG:
+        elif payload or end - start > _SMALL_TAG or self._name.startswith(_CLIENT):  # whose names may stand for others
             self.events.append(tree(data[start:end], self.context, self._limits))
         else:
             self.events.append(self._empty_element())
@@ -339,11 +345,21 @@ class Scanner:
                 del names[name]
             elif self.context.foreign and uri == self.context.content and name not in self.context.stanzas:
                 canonical = True
-                names[name] = f"{ns.CLIENT}\n{rest}"
+                names[name] = _CLIENT + rest
         if canonical:
             self._toc[::4] = [names.get(key, key) for key in self._toc[::4]]
         self._known = len(names)
         return None if invalid else prefixed
+
+
+def _is_text(data: bytes | bytearray) -> bool:
+    """Whether bytes that follow a complete element begin with text, or CDATA, other than white space."""
+    data = data.lstrip(WHITE)
+    return bool(data) and (data[0] != 60 or data[:3] == b"<![")
+
+
+def _text_between() -> StreamError:
+    return StreamError("bad-format", "text between stanzas")
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -3,7 +3,8 @@
     python -m tests.fuzz.fuzz_framing -max_total_time=60
 
 Further arguments are libFuzzer's. The project's corpus is read; new inputs go to the folder that is given, or to
-`build/fuzz`, as does the input of a failure. `--plant NAME` puts a bug in, to see that it is found (`tests/fuzz/planted.py`).
+`build/fuzz`, as does the input of a failure. `--plant NAME` puts a bug in, to see that it is found
+(`tests/fuzz/planted.py`).
 
 An input's first byte chooses the stream header, the next three where the stream is cut; the rest follows the header.
 """

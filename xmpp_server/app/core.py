@@ -51,6 +51,14 @@ class Core:
         state = await self._store.login_state(jid)
         return None if state is None else Account(jid, state.roster, state.blocked, waiting=state.offline > 0)
 
+    async def end_unusable(self) -> None:
+        """End the sessions of accounts that were disabled or deleted from outside."""
+        online = [account.jid for account in self.accounts if account.sessions]
+        for jid in await self._store.accounts.unusable(online):
+            if (account := self.accounts.get(jid)) is not None:
+                for session in list(account.sessions.values()):
+                    session.close(StreamError("not-authorized", "the account cannot be used any more"))
+
     # -- hosts and modules
 
     def reconfigure(self, config: Config) -> None:

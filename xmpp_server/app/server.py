@@ -7,7 +7,7 @@ import resource
 import secrets
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Final
 
 import structlog
@@ -31,6 +31,7 @@ from xmpp_server.util.limits import Places, SlowDown
 from xmpp_server.util.tasks import keep
 
 from .core import Core
+from .lock import DataLock
 from .upkeep import upkeep
 
 _log = structlog.get_logger()
@@ -51,6 +52,7 @@ class App:
         self.addresses: list[tuple[str, str, int]] = []
         """What is listened on: kind, address, port."""
         self._store: Store
+        self._lock: DataLock
         self._contexts: TLSContexts
         self._shared: Shared
         self._clients: Clients
@@ -66,16 +68,17 @@ class App:
         log.configure(config.options.log.level, config.options.log.format)
         _raise_file_limit()
         config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._contexts = TLSContexts(self._certificates(config))
-        await migrate(config.database_url)
-        self._store = await Store.open(config.database_url)
-        try:
+        async with AsyncExitStack() as undo:
+            self._lock = DataLock(config.data)
+            undo.callback(self._lock.release)
+            self._contexts = TLSContexts(self._certificates(config))
+            await migrate(config.database_url)
+            self._store = await Store.open(config.database_url)
+            undo.push_async_callback(self._store.close)
             self.core = Core(config, self._store)
             await self._make_admins()
             await self._listen()
-        except BaseException:
-            await self._store.close()
-            raise
+            undo.pop_all()
         self._tasks.append(keep(self._wheel.turn(), "wheel"))
         self._tasks.append(keep(upkeep(self._store.offline), "upkeep"))
 
@@ -175,7 +178,10 @@ class App:
     # -- while it runs
 
     async def reload(self) -> None:
-        """Read the configuration and the certificates again. What is wrong with them is logged, and changes nothing."""
+        """Read the configuration and the certificates again, and look for accounts that were disabled or deleted.
+
+        What is wrong with configuration or certificates is logged, and changes nothing.
+        """
         try:
             config = self.config.again()
             certificates = self._certificates(config)
@@ -197,6 +203,7 @@ class App:
         clients.tls_required = config.options.tls.starttls == "required"
         clients.plain_without_tls = config.options.sasl.plain_without_tls
         self.core.reconfigure(config)
+        await self.core.end_unusable()
         self.config = config
         _log.info("reloaded", changed=[change.key for change in altered.live], certificates=list(outcome.renewed))
 
@@ -221,6 +228,7 @@ class App:
                 await task
         self._clients.workers.shutdown(wait=False)
         await self._store.close()
+        self._lock.release()
 
 
 def _limits(config: Config) -> Limits:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import secrets
+import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
+from xmpp_server.app.lock import serving_process
 from xmpp_server.config import Config
 from xmpp_server.protocol.credentials import Hash, Verifier
 from xmpp_server.protocol.jid import JID, InvalidJID
@@ -61,6 +65,7 @@ async def _disable(config: Config, store: Store, args: argparse.Namespace) -> No
     account = _address(config, args)
     await store.accounts.set_disabled(account, True)
     print(f"{account} cannot log in any more.")
+    _end_sessions(config)
 
 
 async def _enable(config: Config, store: Store, args: argparse.Namespace) -> None:
@@ -79,6 +84,15 @@ async def _delete(config: Config, store: Store, args: argparse.Namespace) -> Non
             raise Failure("that is another address; nothing was deleted")
     await store.accounts.delete(account)
     print(f"{account} is deleted.")
+    _end_sessions(config)
+
+
+def _end_sessions(config: Config) -> None:
+    """Let a server that runs on the same data look for accounts that cannot be used any more."""
+    process = serving_process(config.data)
+    if process is not None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGHUP)
 
 
 async def _list(config: Config, store: Store, args: argparse.Namespace) -> None:

@@ -67,6 +67,7 @@ _CREDENTIALS: Final = Statement(
 )
 _ADD_VERIFIER: Final = Statement(insert(verifiers))
 _DROP_VERIFIERS: Final = Statement(delete(verifiers).where(verifiers.c.account == bindparam("account")))
+_USABLE: Final = Statement(select(accounts.c.account).where(_is_account, accounts.c.disabled.is_(False)))
 _DISABLE: Final = Statement(update(accounts).values(disabled=bindparam("value")).where(_is_account))
 _LOGGED_IN: Final = Statement(update(accounts).values(last_login=bindparam("at")).where(_is_account))
 _DELETE: Final = Statement(delete(accounts).where(_is_account))
@@ -112,6 +113,14 @@ class Accounts:
     async def exists(self, account: JID) -> bool:
         """Whether there is such an account."""
         return await self._database.one(_EXISTS, account=str(account)) is not None
+
+    async def unusable(self, candidates: Sequence[JID]) -> Sequence[JID]:
+        """Those of the accounts that nobody may use: they are disabled, or do not exist."""
+
+        async def work(transaction: Transaction) -> Sequence[JID]:
+            return [jid for jid in candidates if await transaction.one(_USABLE, account=str(jid)) is None]
+
+        return await self._database.read(work)
 
     async def credentials(self, account: JID) -> Credentials | None:
         """What the account authenticates with; None if there is none."""

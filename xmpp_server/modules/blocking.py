@@ -150,6 +150,9 @@ class Blocking(Module):
     @on("message_in", Stage.GUARD)
     def message_in(self, passage: Passage) -> Verdict:
         """An error for what was meant for a person."""
+        account = passage.account
+        if account is None or not account.blocked:  # nearly always, and on the way of every message
+            return None
         if not self._is_from_blocked(passage):
             return None
         if passage.stanza.type in ("error", "groupchat", "headline"):
@@ -167,7 +170,7 @@ class Blocking(Module):
 
     def _is_from_blocked(self, passage: Passage) -> bool:
         account = passage.account
-        if account is None or not account.blocked:  # nearly always: nothing more is to be done
+        if account is None or not account.blocked:
             return False
         sender = passage.stanza.sender
         return sender is not None and self._blocks(account, account.blocked, sender)

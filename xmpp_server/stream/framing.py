@@ -57,7 +57,7 @@ class Framer:
     @limits.setter
     def limits(self, limits: Limits) -> None:
         self._limits = limits
-        if self._events or self._error is not None:
+        if not self._closed and (self._events or self._error is not None):
             self._rewind()
 
     @property

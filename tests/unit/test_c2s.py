@@ -44,7 +44,7 @@ class Peer:
     """The client's end, and the driver between: `say` sends bytes, `heard` is what came, parsed."""
 
     def __init__(self, offer: Offer | None = None, bindings: dict[str, bytes] | None = None) -> None:
-        settings = Settings(b"s" * 32, Limits(16_384, 16, 32), Limits(262_144, 64, 64))
+        settings = Settings(b"s" * 32, Limits(16_384, 16, 32), Limits(262_144, 64, 64), domain="im.example")
         self.stream = C2SStream(settings, bindings)
         self.offer = offer or Offer("im.example", tls=True, plain_without_tls=True)
 
@@ -156,6 +156,7 @@ def test_a_wrong_header_gets_its_error_after_a_header_of_ours(peer: Peer, header
     assert isinstance(event, Ended)
     data = peer.stream.data_to_send()
     assert data.index(b"<stream:stream") < data.index(f"<{expected} ".encode()) < data.index(b"</stream:stream>")
+    assert b" from='im.example'" in data
     assert peer.stream.state is State.CLOSED
 
 

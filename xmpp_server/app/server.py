@@ -173,6 +173,7 @@ class App:
             after=framing.Limits(limits.stanza_bytes, limits.depth, limits.attributes),
             iterations=config.options.sasl.iterations,
             attempts=config.options.sasl.attempts,
+            domain=next(iter(config.hosts)),
         )
 
     # -- while it runs

@@ -50,6 +50,8 @@ class Settings:
     iterations: int = sasl.ITERATIONS
     attempts: int = 5
     """Failed authentications on one stream before it is closed."""
+    domain: str = ""
+    """The host that answers a stream which is in error before it has named one (RFC 6120 §4.9.1.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,7 +397,7 @@ class C2SStream:
             return
         if error is not None:
             if not self._header_sent:
-                self._send_header(self._offer.domain if self._offer is not None else "")
+                self._send_header(self._offer.domain if self._offer is not None else self._settings.domain)
             self._out.append(error.element().to_bytes())
         if self._header_sent:
             self._out.append(b"</stream:stream>")

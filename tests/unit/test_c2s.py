@@ -310,10 +310,17 @@ def test_a_header_that_was_sent_along_with_the_last_response_is_read(peer: Peer)
     assert peer.stream.next_event() == Opened("im.example")
 
 
-def test_the_domain_stays_after_authentication(peer: Peer) -> None:
+@pytest.mark.parametrize("other", [b"other.example", b"@", b"im.example.other.example"])
+def test_the_domain_stays_after_authentication(peer: Peer, other: bytes) -> None:
     peer.authenticate()
-    assert isinstance(peer.say(HEADER.replace(b"im.example", b"other.example")), Ended)
+    assert isinstance(peer.say(HEADER.replace(b"im.example", other)), Ended)
     assert condition(peer) == "not-authorized"
+
+
+@pytest.mark.parametrize("same", [b" to='IM.Example'", b" to='im.example.'", b""])
+def test_the_domain_after_authentication_may_be_written_otherwise_or_left_out(peer: Peer, same: bytes) -> None:
+    peer.authenticate()
+    assert peer.say(HEADER.replace(b" to='im.example'", same)) == Opened("im.example")
 
 
 # -- §7: bind

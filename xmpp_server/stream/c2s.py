@@ -18,7 +18,7 @@ from xmpp_server.protocol import ns
 from xmpp_server.protocol.credentials import Credentials
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError, StreamError
-from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.jid import JID, InvalidJID
 from xmpp_server.protocol.stanza import Stanza, qname
 
 from . import sasl
@@ -189,10 +189,13 @@ class C2SStream:
             raise StreamError("invalid-namespace", f"the content namespace of this stream is {ns.CLIENT}")
         if header.version.partition(".")[0] in ("", "0"):
             raise StreamError("unsupported-version", "version 1.0 is supported")
-        if self._offer is not None and header.to and header.to != self._offer.domain and self.account is not None:
-            raise StreamError("not-authorized", "a stream's domain stays after authentication")
+        to = header.to
+        if self.account is not None:
+            if to and _domain(to) != self.account.domain:
+                raise StreamError("not-authorized", "a stream's domain stays after authentication")
+            to = self.account.domain
         self.state = State.ACCEPTING
-        return Opened(header.to)
+        return Opened(to)
 
     def accept(self, offer: Offer) -> None:
         """Answer the header, and offer the features."""
@@ -407,6 +410,13 @@ class C2SStream:
     def _expect(self, answer: str) -> None:
         if answer not in ANSWERS.get(self.state, ()):
             raise RuntimeError(f"{answer} while the stream {self.state.value}")
+
+
+def _domain(to: str) -> str:
+    try:
+        return JID.parse(to).domain
+    except InvalidJID:
+        return ""
 
 
 def _sasl(name: str, content: str) -> bytes:

@@ -284,6 +284,8 @@ class ClientConnection(Connection):
         assert self._host is not None
         account = self._stream.account
         assert account is not None
+        if self._clients.router.hosts.get(account.domain) is not self._host:
+            raise StreamError("host-gone")
         try:
             session = await self._clients.binder.bind(self._host, account, event.resource, self)
         except StanzaError as error:

@@ -311,12 +311,12 @@ class ClientConnection(Connection):
             self._stream.reply(answer)
 
     def _malformed(self, event: Malformed) -> None:
-        """The stanza's `to` is no address (RFC 6120 §8.3.3.8)."""
+        """The stanza is answered, and goes nowhere (RFC 6120 §8.3.3.8)."""
         stanza = event.stanza
         if self._session is None:
             raise StreamError("not-authorized")
         if stanza.type not in ("error", "result"):
-            answer = stanza.stamped(sender=self._session.jid).error(StanzaError("jid-malformed"))
+            answer = stanza.stamped(sender=self._session.jid).error(event.error)
             self._session.deliver(answer)
 
     def _send_stream(self) -> None:

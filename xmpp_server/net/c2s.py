@@ -100,6 +100,7 @@ class ClientConnection(Connection):
         super().connection_made(transport)
         if not self.closing:
             self._shared.wheel.schedule(self, self._clients.limits.negotiation)
+            self._allow(self._clients.settings.before.max_bytes)
 
     def secured(self, bindings: Mapping[str, bytes]) -> None:
         if self._stream.state is State.SECURING:
@@ -115,6 +116,11 @@ class ClientConnection(Connection):
             self._pump()
         else:
             self.pause_reading()
+
+    def _allow(self, burst: float) -> None:
+        """Read the rate that is set, and so many bytes at once."""
+        rate = self._clients.limits.rate
+        self._bucket = TokenBucket(rate, burst, asyncio.get_running_loop().time) if rate else None
 
     def _hold(self, seconds: float) -> None:
         """Read no more for a while: the client sends more than its rate."""
@@ -296,8 +302,7 @@ class ClientConnection(Connection):
             return
         self._stream.bound(session.jid)
         limits = self._clients.limits
-        if limits.rate:
-            self._bucket = TokenBucket(limits.rate, limits.burst, asyncio.get_running_loop().time)
+        self._allow(limits.burst)
         self._shared.wheel.schedule(self, limits.keepalive)
 
     async def _early(self, event: Early) -> None:

@@ -90,8 +90,8 @@ def test_there_are_no_other_conditions_than_those_of_the_specifications() -> Non
 def test_a_stanza_error_is_written_condition_first() -> None:
     error = StanzaError("item-not-found", "No such & such", type="wait", application=Element("urn:app", "detail"))
     assert error.element().to_bytes() == (
-        b"<error type='wait' code='404'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
-        b"<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>No such &amp; such</text>"
+        b"<error type='wait' code='404' xml:lang='en'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
+        b"<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>No such &amp; such</text>"
         b"<detail xmlns='urn:app'/></error>"
     )
     assert StanzaError("conflict").element().to_bytes() == (

@@ -66,7 +66,8 @@ class StanzaError(Exception):
         error = Element(ns.CLIENT, "error", {"type": self.type, "code": str(self.code)})
         error.add(Element(ns.STANZA_ERRORS, self.condition))
         if self.text:
-            error.add(Element(ns.STANZA_ERRORS, "text", {"xml:lang": "en"}, [self.text]))
+            error.attrs["xml:lang"] = "en"  # the text inherits it, and looks as other servers send it
+            error.add(Element(ns.STANZA_ERRORS, "text", {}, [self.text]))
         if self.application is not None:
             error.add(self.application)
         return error

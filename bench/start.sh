@@ -40,6 +40,7 @@ bytes_per_second = 0
 open = true
 per_address = 0
 per_hour = 0
+reserved = []
 
 [modules.contact]
 abuse = ["mailto:abuse@localhost", "xmpp:abuse@localhost"]

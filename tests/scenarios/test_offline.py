@@ -215,6 +215,21 @@ async def test_messages_on_their_way_into_the_database_are_not_overtaken(world: 
     assert texts(juliet) == ["1", "2"]
 
 
+async def test_what_somebody_sent_who_is_blocked_by_now_is_not_delivered(world: World) -> None:
+    await world.account("juliet@localhost")
+    romeo = await world.login("romeo@localhost/orchard")
+    nurse = await world.login("nurse@localhost/hall")
+    romeo.send(say("1"))
+    nurse.send(say("2"))
+    await world.settle()
+    juliet = await world.connect("juliet@localhost/balcony")
+    await juliet.request("set", "<block xmlns='urn:xmpp:blocking'><item jid='romeo@localhost'/></block>")
+    juliet.send("<presence/>")
+    await world.settle()
+    assert texts(juliet) == ["2"]
+    assert await world.store.offline.count(JULIET) == 0
+
+
 async def test_two_resources_that_come_at_once_do_not_both_get_it(world: World) -> None:
     await world.account("juliet@localhost")
     romeo = await world.login("romeo@localhost/orchard")

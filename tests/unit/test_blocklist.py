@@ -5,6 +5,8 @@ import pytest
 from xmpp_server.protocol.jid import JID
 from xmpp_server.routing.blocklist import blocks
 
+OWNER = JID.parse("juliet@capulet.com")
+
 # entry, what it covers, what it does not cover
 MATCHING = [
     # 1. <user@domain/resource> (only that resource matches)
@@ -37,13 +39,26 @@ MATCHING = [
 @pytest.mark.parametrize(("entry", "covered", "free"), MATCHING, ids=[row[0] for row in MATCHING])
 def test_an_entry_covers_what_section_5_says(entry: str, covered: list[str], free: list[str]) -> None:
     blocked = frozenset([JID.parse(entry), JID.parse("somebody@else.example")])
-    assert [address for address in covered if not blocks(blocked, JID.parse(address))] == []
-    assert [address for address in free if blocks(blocked, JID.parse(address))] == []
+    assert [address for address in covered if not blocks(blocked, OWNER, JID.parse(address))] == []
+    assert [address for address in free if blocks(blocked, OWNER, JID.parse(address))] == []
 
 
 def test_an_empty_list_covers_nobody() -> None:
-    assert not blocks(frozenset(), JID.parse("romeo@montague.net/orchard"))
+    assert not blocks(frozenset(), OWNER, JID.parse("romeo@montague.net/orchard"))
 
 
 def test_addresses_are_compared_as_prepared() -> None:
-    assert blocks(frozenset([JID.parse("ROMEO@Montague.NET")]), JID.parse("romeo@montague.net/orchard"))
+    assert blocks(frozenset([JID.parse("ROMEO@Montague.NET")]), OWNER, JID.parse("romeo@montague.net/orchard"))
+
+
+@pytest.mark.parametrize("entry", ["juliet@capulet.com", "juliet@capulet.com/balcony", "capulet.com"])
+def test_an_account_and_its_host_are_never_covered_by_its_own_list(entry: str) -> None:
+    blocked = frozenset([JID.parse(entry)])
+    for address in ("juliet@capulet.com", "juliet@capulet.com/balcony", "capulet.com"):
+        assert not blocks(blocked, OWNER, JID.parse(address))
+
+
+def test_others_at_the_own_host_are_covered_by_its_domain() -> None:
+    blocked = frozenset([JID.parse("capulet.com")])
+    for address in ("nurse@capulet.com", "nurse@capulet.com/hall", "capulet.com/announce"):
+        assert blocks(blocked, OWNER, JID.parse(address))

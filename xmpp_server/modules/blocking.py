@@ -88,7 +88,7 @@ class Blocking(Module):
             if added:
                 await self._blocklists.add(account.jid, added)
             account.blocked = before | added
-            hidden = self._change(account, account.blocked, before)
+            hidden = _change(account, account.blocked, before)
             session.deliver(request.stanza.result())
             _push(account, "block", items)
             await self._forget_requests(account, hidden)
@@ -112,7 +112,7 @@ class Blocking(Module):
             elif removed := items.keys() & before:
                 await self._blocklists.remove(account.jid, removed)
             account.blocked = before - items.keys() if items else frozenset()
-            shown = self._change(account, before, account.blocked)
+            shown = _change(account, before, account.blocked)
             session.deliver(request.stanza.result())
             _push(account, "unblock", items)
         for other in account.available():
@@ -124,13 +124,6 @@ class Blocking(Module):
             if contact.subscription in ("to", "both") and shown(contact.jid):
                 await self._router.send(Stanza.build("presence", sender=account.jid, to=contact.jid, type="probe"))
         return ANSWERED
-
-    def _change(self, account: Account, with_: Set[JID], without: Set[JID]) -> Callable[[JID], bool]:
-        """Whether an address is blocked by the one list and not by the other."""
-        return lambda jid: self._blocks(account, with_, jid) and not blocks(without, jid)
-
-    def _blocks(self, account: Account, blocked: Set[JID], jid: JID) -> bool:
-        return blocks(blocked, jid) and jid.bare != account.jid and jid != self._host.jid
 
     async def _forget_requests(self, account: Account, hidden: Callable[[JID], bool]) -> None:
         for contact in list(account.roster.items.values()):
@@ -145,7 +138,7 @@ class Blocking(Module):
     @on("presence_in", Stage.GUARD)
     def presence_in(self, passage: Passage) -> Verdict:
         """No answer and no error."""
-        return DROPPED if self._is_from_blocked(passage) else None
+        return DROPPED if _is_from_blocked(passage) else None
 
     @on("message_in", Stage.GUARD)
     def message_in(self, passage: Passage) -> Verdict:
@@ -153,7 +146,7 @@ class Blocking(Module):
         account = passage.account
         if account is None or not account.blocked:  # nearly always, and on the way of every message
             return None
-        if not self._is_from_blocked(passage):
+        if not _is_from_blocked(passage):
             return None
         if passage.stanza.type in ("error", "groupchat", "headline"):
             return DROPPED
@@ -162,18 +155,11 @@ class Blocking(Module):
     @on("iq_in", Stage.GUARD)
     def iq_in(self, passage: Passage) -> Verdict:
         """An error for requests; answers are dropped."""
-        if not self._is_from_blocked(passage):
+        if not _is_from_blocked(passage):
             return None
         if passage.stanza.type in ("result", "error"):
             return DROPPED
         raise StanzaError("service-unavailable")
-
-    def _is_from_blocked(self, passage: Passage) -> bool:
-        account = passage.account
-        if account is None or not account.blocked:
-            return False
-        sender = passage.stanza.sender
-        return sender is not None and self._blocks(account, account.blocked, sender)
 
     # -- stanzas to a blocked address (§3.3)
 
@@ -186,7 +172,7 @@ class Blocking(Module):
         if session is None or not session.account.blocked:
             return
         to = passage.stanza.to
-        if to is not None and self._blocks(session.account, session.account.blocked, to):
+        if to is not None and blocks(session.account.blocked, session.account.jid, to):
             reason = Element(_ERRORS, "blocked")
             raise StanzaError("not-acceptable", "You have blocked this JID", type="cancel", application=reason)
 
@@ -194,6 +180,14 @@ class Blocking(Module):
 def _session(request: Request) -> Session:
     assert request.session is not None  # what is addressed to the sender's own account comes from a session of it
     return request.session
+
+
+def _is_from_blocked(passage: Passage) -> bool:
+    account = passage.account
+    if account is None or not account.blocked:
+        return False
+    sender = passage.stanza.sender
+    return sender is not None and blocks(account.blocked, account.jid, sender)
 
 
 def _items(payload: Element) -> dict[JID, Element]:
@@ -219,6 +213,11 @@ def _push(account: Account, name: str, jids: Iterable[JID]) -> None:
     for session in account.sessions.values():
         if session.blocklist_pushes:
             session.deliver(Stanza.build("iq", payload, to=session.jid, type="set", id=secrets.token_hex(6)))
+
+
+def _change(account: Account, with_: Set[JID], without: Set[JID]) -> Callable[[JID], bool]:
+    """Whether an address is blocked by the one list and not by the other."""
+    return lambda jid: blocks(with_, account.jid, jid) and not blocks(without, account.jid, jid)
 
 
 def _viewers(

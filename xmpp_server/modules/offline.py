@@ -29,6 +29,7 @@ from xmpp_server.protocol.hints import NO_STORE, STORE, hinted
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza, qname
 from xmpp_server.routing.account import Account, Accounts, Session
+from xmpp_server.routing.blocklist import blocks
 from xmpp_server.routing.hooks import DROPPED, Stage, Verdict
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.router import Router
@@ -210,7 +211,9 @@ class Offline(Module):
             burst: list[int] = []
             size = 0
             for message in page:
-                if not session.deliver_bytes(message.stanza):
+                # XEP-0191 §3.3: nothing is delivered from whom the account has blocked in the meantime
+                is_blocked = blocks(account.blocked, account.jid, message.sender)
+                if not is_blocked and not session.deliver_bytes(message.stanza):
                     return False
                 burst.append(message.id)
                 size += len(message.stanza)

@@ -7,9 +7,12 @@ from collections.abc import Set
 from xmpp_server.protocol.jid import JID
 
 
-def blocks(blocked: Set[JID], jid: JID) -> bool:
-    """Whether an entry covers the address: the address itself, its account (any resource matches), or its domain (the
-    domain itself, any account and any resource of it match)."""
-    if not blocked:
+def blocks(blocked: Set[JID], owner: JID, jid: JID) -> bool:
+    """Whether the list of the account `owner` covers the address.
+
+    An entry covers the address itself, an account's any resource, and a domain's any account and resource. The account's
+    own resources and its host are never covered, so that nobody locks himself out.
+    """
+    if not blocked or not (jid in blocked or jid.bare in blocked or JID.parse(jid.domain) in blocked):
         return False
-    return jid in blocked or jid.bare in blocked or JID.parse(jid.domain) in blocked
+    return jid.bare != owner and (jid.domain != owner.domain or bool(jid.localpart or jid.resource))

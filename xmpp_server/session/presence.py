@@ -119,7 +119,7 @@ class Presence:
             if (
                 seen_by(item)
                 and (item.jid.domain not in hosts or self._accounts.get(item.jid) is not None)
-                and not blocks(account.blocked, item.jid)
+                and not blocks(account.blocked, account.jid, item.jid)
             ):
                 await self._leave(session, stanza.stamped(to=item.jid))
         own = stanza.stamped(to=account.jid)
@@ -138,7 +138,7 @@ class Presence:
         hosts = self._router.hosts
         absent: set[JID] = set()
         for item in list(account.roster.items.values()):
-            if not sees(item) or blocks(account.blocked, item.jid):
+            if not sees(item) or blocks(account.blocked, account.jid, item.jid):
                 continue
             if item.jid.domain not in hosts:
                 probe = Stanza.build("presence", sender=account.jid, to=item.jid, type="probe")
@@ -156,7 +156,7 @@ class Presence:
                     session.deliver(_nobody(owner, session.jid))
 
     def _show(self, contact: Account, session: Session, viewer: JID) -> None:
-        if blocks(contact.blocked, viewer):
+        if blocks(contact.blocked, contact.jid, viewer):
             session.deliver(_nobody(contact.jid, session.jid))
             return
         shown = contact.available()

@@ -10,8 +10,8 @@ from xmpp_server.protocol.jid import JID
 def blocks(blocked: Set[JID], owner: JID, jid: JID) -> bool:
     """Whether the list of the account `owner` covers the address.
 
-    An entry covers the address itself, an account's any resource, and a domain's any account and resource. The account's
-    own resources and its host are never covered, so that nobody locks himself out.
+    An entry covers the address itself, an account's any resource, and a domain's any account and resource. The owner's
+    resources and his host are never covered, so that nobody locks himself out.
     """
     if not blocked or not (jid in blocked or jid.bare in blocked or JID.parse(jid.domain) in blocked):
         return False

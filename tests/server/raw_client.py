@@ -30,6 +30,7 @@ HEADER: Final = (
     "xmlns:stream='http://etherx.jabber.org/streams'>"
 )
 STARTTLS: Final = f"<starttls xmlns='{ns.TLS}'/>"
+_PIECE: Final = 16384  # bytes that are sent at once
 _HASHES: Final = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
 
 TLS = Literal["starttls", "direct", "none"]
@@ -211,15 +212,15 @@ class RawClient:
 
     async def send(self, data: str | bytes) -> None:
         """Send this, and wait until the system took it."""
-        if isinstance(data, str):
-            data = data.encode()
-        if self._tls is not None:
-            while data:
-                data = data[self._tls.send(data[:65536]) :]
+        rest = memoryview(data.encode() if isinstance(data, str) else data)
+        while rest:
+            piece, rest = rest[:_PIECE], rest[_PIECE:]
+            if self._tls is None:
+                self.writer.write(piece)
+            else:
+                self._tls.sendall(bytes(piece))
                 self._pass_on(self._tls)
-        else:
-            self.writer.write(data)
-        await asyncio.wait_for(self.writer.drain(), DEADLINE)
+            await asyncio.wait_for(self.writer.drain(), DEADLINE)
 
     async def read(self) -> Element:
         """The next top-level element; raises Closed if the stream or the connection ends before one comes."""

@@ -7,14 +7,16 @@ async def test_something(server: RunningServer) -> None:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
 from xmpp_server.app.server import App
 from xmpp_server.config import load
 from xmpp_server.modules import all_modules
+from xmpp_server.net.connection import Connection
 from xmpp_server.protocol.jid import JID
+from xmpp_server.routing.account import Account
 from xmpp_server.storage.store import Store
 from xmpp_server.stream.sasl import make_verifiers
 
@@ -73,6 +75,16 @@ class RunningServer:
     def store(self) -> Store:
         """The database on a connection of the test's own, as the command line has it."""
         return self._store
+
+    @property
+    def connections(self) -> Collection[Connection]:
+        """What is connected now."""
+        return self.app._shared.connections
+
+    @property
+    def users(self) -> Collection[Account]:
+        """The accounts that are in memory now."""
+        return list(self.app.core.accounts)
 
     @property
     def domain(self) -> str:

@@ -150,7 +150,7 @@ async def test_a_caller_who_is_cancelled_harms_no_other(store: Store, romeo: JID
     second.cancel()
     assert await first == "a"
     assert await third == "c"
-    assert second.cancelled() or await asyncio.gather(second, return_exceptions=True)
+    assert second.cancelled()
     assert await _blocked(store) == ["a", "c"]
 
 
@@ -184,16 +184,28 @@ async def test_a_reader_who_is_cancelled_leaves_the_database_working(store: Stor
     assert await store.accounts.exists(romeo)
 
 
-async def test_a_reader_need_not_be_a_task(store: Store, romeo: JID) -> None:
-    found: list[bool] = []
+async def test_callers_that_are_no_task_are_answered(store: Store, romeo: JID) -> None:
+    answers: list[bool] = []
 
-    async def look() -> None:
-        found.append(await store.accounts.exists(romeo))
+    async def ask() -> None:
+        answers.append(await store.accounts.exists(romeo))
 
-    task = run_eagerly(look())
-    assert task is not None
-    await task
-    assert found == [True]
+    for _ in range(2):  # on new connections, and on used ones
+        running = [run_eagerly(ask()) for _ in range(20)]
+        await asyncio.gather(*(task for task in running if task is not None))
+    assert answers == [True] * 40
+
+
+async def test_readers_who_are_cancelled_at_any_moment_give_their_connections_back(store: Store, romeo: JID) -> None:
+    for moments in range(30):
+        tasks = [asyncio.create_task(store.accounts.exists(romeo)) for _ in range(12)]
+        for _ in range(moments):
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(10):
+        assert all(await asyncio.gather(*(store.accounts.exists(romeo) for _ in range(50))))
 
 
 async def test_an_error_of_a_reader_is_ours_and_the_next_read_works(store: Store, romeo: JID) -> None:

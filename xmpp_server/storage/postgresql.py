@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -86,11 +86,6 @@ class PostgreSQLTransaction(Transaction):
         except Exception as error:
             raise meaning(error) from error
 
-    def abandon(self) -> None:
-        """Close the connection, whose state is not known; the pool makes another one."""
-        with suppress(asyncpg.InterfaceError):  # it was closed before, and so is no longer ours
-            self._connection.terminate()
-
     async def control(self, command: Control) -> None:
         try:
             await self._connection.execute(command)
@@ -103,6 +98,8 @@ class PostgreSQLDriver(Driver):
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._idle: list[asyncpg.pool.PoolConnectionProxy] = []  # taking one from the pool costs as much as a query
+        self._wanting = 0  # who waits for one of the pool
         self._reading = 0
 
     async def read(self, work: Work[T]) -> T:
@@ -110,58 +107,89 @@ class PostgreSQLDriver(Driver):
             raise Unavailable("too many reads wait for the database")
         self._reading += 1
         try:
-            # asyncpg's time-outs want a task, and a caller may run outside of any (`util.tasks.run_eagerly`)
-            return await asyncio.create_task(self._read(work))
+            return await self._use(work)
+        except ConnectionLost:
+            await self._renew()
+            return await self._use(work)
         finally:
             self._reading -= 1
 
-    async def _read(self, work: Work[T]) -> T:
-        try:
-            async with self._connection() as transaction:
-                return await work(transaction)
-        except ConnectionLost:
-            # connections that a restart of the server closed are found out by using them: all of them are renewed once
-            await self._pool.expire_connections()
-        async with self._connection() as transaction:
-            return await work(transaction)
-
     async def commit(self, units: Sequence[Unit]) -> None:
-        await self._commit(units)
-        if isinstance(units[0].error, ConnectionLost) and not units[0].attempts:  # nothing has run yet
-            await self._pool.expire_connections()
-            await self._commit(units)
+        async def together(transaction: Transaction) -> None:
+            await commit(units, transaction)
+            if isinstance(units[0].error, Unavailable):
+                raise units[0].error
 
-    async def _commit(self, units: Sequence[Unit]) -> None:
         try:
-            async with self._connection() as transaction:
-                await commit(units, transaction)
-                if isinstance(units[0].error, Unavailable):
-                    transaction.abandon()
+            await self._use(together)
+        except ConnectionLost as error:
+            if units[0].attempts:  # something may have been committed
+                _fail(units, error)
+                return
+            try:
+                await self._renew()
+                await self._use(together)
+            except Unavailable as again:
+                _fail(units, again)
         except Unavailable as error:
-            for unit in units:
-                unit.error = error
+            _fail(units, error)
 
     async def close(self) -> None:
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):
+                await self._release_idle()
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[PostgreSQLTransaction]:
+    async def _use(self, work: Work[T]) -> T:
+        connection = self._idle.pop() if self._idle else await self._acquire()
         try:
-            connection = await self._pool.acquire(timeout=_CONNECT_TIMEOUT)
-        except Exception as error:
-            raise meaning(error) from error
-        transaction = PostgreSQLTransaction(connection)
+            result = await work(PostgreSQLTransaction(connection))
+        except BaseException as error:
+            if isinstance(error, Unavailable):  # its state is not known
+                with suppress(asyncpg.InterfaceError):  # it was closed before, and so is no longer ours
+                    connection.terminate()
+            await self._pool.release(connection)
+            raise
+        if self._wanting:
+            await self._pool.release(connection)
+        else:
+            self._idle.append(connection)
+        return result
+
+    async def _acquire(self) -> asyncpg.pool.PoolConnectionProxy:
+        # asyncpg's time-out wants a task, and a caller may run outside of any (`util.tasks.run_eagerly`)
+        acquiring = asyncio.create_task(self._take())
+        self._wanting += 1
         try:
-            yield transaction
-        except Unavailable:
-            transaction.abandon()
+            return await acquiring
+        except asyncio.CancelledError:
+            if acquiring.done() and not acquiring.cancelled() and acquiring.exception() is None:
+                await self._pool.release(acquiring.result())
             raise
         finally:
-            await self._pool.release(connection)
+            self._wanting -= 1
+
+    async def _take(self) -> asyncpg.pool.PoolConnectionProxy:
+        try:
+            return await self._pool.acquire(timeout=_CONNECT_TIMEOUT)
+        except Exception as error:
+            raise meaning(error) from error
+
+    async def _renew(self) -> None:
+        """Connections that a restart of the server closed are found out by using them: give all of them up."""
+        await self._pool.expire_connections()
+        await self._release_idle()
+
+    async def _release_idle(self) -> None:
+        while self._idle:
+            await self._pool.release(self._idle.pop())
+
+
+def _fail(units: Sequence[Unit], error: Unavailable) -> None:
+    for unit in units:
+        unit.error = error
 
 
 async def connect(dsn: str) -> PostgreSQLDriver:

@@ -15,10 +15,11 @@ from typing import Any, Final
 
 import structlog
 
+from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError, StreamError
 from xmpp_server.protocol.jid import JID, InvalidJID
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.routing.host import Host, StreamFeatures
+from xmpp_server.routing.host import Host
 from xmpp_server.routing.iq import Target
 from xmpp_server.routing.router import Router
 from xmpp_server.session.binding import Binder
@@ -245,15 +246,16 @@ class ClientConnection(Connection):
             self.close()
             return
         self._host = host
-        features = StreamFeatures(self._stream.encrypted, self._stream.account is not None)
+        features: tuple[Element, ...] = ()
         if not self._is_tls_due():
-            await host.hooks.stream_features.run(features)
+            authenticated = self._stream.account is not None
+            features = await host.stream_features(encrypted=self._stream.encrypted, authenticated=authenticated)
         offer = Offer(
             host.domain,
             tls=True,
             tls_required=clients.tls_required,
             plain_without_tls=clients.plain_without_tls,
-            features=tuple(features.elements),
+            features=features,
         )
         self._stream.accept(offer)
 

@@ -9,12 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 from xml.parsers import expat
-from xml.sax.saxutils import escape
 
 from . import ns
 
-_QUOTES: Final = {"'": "&apos;", "\n": "&#10;", "\t": "&#9;", "\r": "&#13;"}
-_CR: Final = {"\r": "&#13;"}
+_IN_ATTRIBUTE: Final = str.maketrans(
+    {"'": "&apos;", "&": "&amp;", "<": "&lt;", ">": "&gt;", "\n": "&#10;", "\t": "&#9;", "\r": "&#13;"}
+)
+_IN_TEXT: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
+
+
+def attribute(value: str) -> str:
+    """The value as it is written between single quotes."""
+    # translate() costs ten times what these look-ups cost
+    if "&" in value or "<" in value or "'" in value or ">" in value or "\n" in value or "\t" in value or "\r" in value:
+        return value.translate(_IN_ATTRIBUTE)
+    return value
+
+
+def _text(value: str) -> str:
+    return value.translate(_IN_TEXT) if "&" in value or "<" in value or ">" in value or "\r" in value else value
 
 
 class Element:
@@ -86,7 +99,7 @@ def write(element: Element, context: str, out: list[str]) -> None:
     if uri == context:
         _write(element, element.name, uri, out)
     else:
-        _write(element, element.name, uri, out, f" xmlns='{escape(uri, _QUOTES)}'")
+        _write(element, element.name, uri, out, f" xmlns='{attribute(uri)}'")
 
 
 def _write(element: Element, name: str, inner: str, out: list[str], declaration: str = "") -> None:
@@ -96,16 +109,16 @@ def _write(element: Element, name: str, inner: str, out: list[str], declaration:
         if key[0] == "{":
             uri, _, key = key[1:].partition("}")
             foreign += 1
-            out.append(f" xmlns:a{foreign}='{escape(uri, _QUOTES)}'")
+            out.append(f" xmlns:a{foreign}='{attribute(uri)}'")
             key = f"a{foreign}:{key}"
-        out.append(f" {key}='{escape(value, _QUOTES)}'")
+        out.append(f" {key}='{attribute(value)}'")
     if not element.children:
         out.append("/>")
         return
     out.append(">")
     for child in element.children:
         if isinstance(child, str):
-            out.append(escape(child, _CR))
+            out.append(_text(child))
         else:
             write(child, inner, out)
     out.append(f"</{name}>")
@@ -122,7 +135,7 @@ def parse(data: bytes, context: str = ns.CLIENT) -> Element:
     parser.StartElementHandler = builder.start
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.text
-    wrapper = f"<w xmlns='{escape(context, _QUOTES)}' xmlns:stream='{ns.STREAMS}'>".encode()
+    wrapper = f"<w xmlns='{attribute(context)}' xmlns:stream='{ns.STREAMS}'>".encode()
     parser.Parse(b"".join((wrapper, data, b"</w>")), True)
     root = builder.root
     for child in root:

@@ -129,6 +129,16 @@ class Host:
         self.requests = Requests()
         self.features: set[str] = set()
         self.account_features: set[str] = set()
+        self._offered: dict[tuple[bool, bool], tuple[Element, ...]] = {}
+
+    async def stream_features(self, *, encrypted: bool, authenticated: bool) -> tuple[Element, ...]:
+        """What modules offer on a client's stream in this state: collected once, for it depends on nothing else."""
+        offered = self._offered
+        elements = offered.get((encrypted, authenticated))
+        if elements is None:
+            collected = await self.hooks.stream_features.run(StreamFeatures(encrypted, authenticated))
+            elements = offered[encrypted, authenticated] = tuple(collected.elements)
+        return elements
 
     @property
     def domain(self) -> str:
@@ -139,5 +149,6 @@ class Host:
         for hook in self.hooks.all():
             hook.clear()
         self.requests.clear()
+        self._offered = {}
         self.features.clear()
         self.account_features.clear()

@@ -3,8 +3,6 @@
 The driver feeds `receive_data`, takes `next_event` until there is none, does what the event asks for and tells the
 answer, and sends what `data_to_send` gives. Each answer is legal in one state only; while one is due, no further event
 comes. What is legal in which state stands in `states.py`, and nowhere else.
-
-XEP: 0478 (0.2.0) complete
 """
 
 from __future__ import annotations
@@ -35,6 +33,7 @@ from .events import (
     Opened,
     StartTLS,
 )
+from .features import features
 from .framing import Framer, Limits, Malformed, StreamClosed, StreamOpened
 from .states import ANSWERS, TRANSITIONS, State
 
@@ -56,7 +55,8 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """How a stream to a host of ours goes on. `features` are offered after those of the stream itself."""
+    """How a stream to a host of ours goes on. `features` are offered after those of the stream itself; let them be the
+    same objects each time, for what is written of them is remembered."""
 
     domain: str
     tls: bool = False
@@ -73,7 +73,6 @@ _INPUTS: Final = {
     qname(ns.SASL, "abort"): "abort",
 }
 _BIND: Final = qname(ns.BIND, "bind")
-_LIMITS: Final = "urn:xmpp:stream-limits:0"
 
 
 class C2SStream:
@@ -202,37 +201,27 @@ class C2SStream:
         self._expect("accept")
         self._offer = offer
         self._send_header(offer.domain)
-        features = Element(ns.STREAMS, "features")
-        if self.account is not None:
-            features.add(Element(ns.BIND, "bind"))
-        else:
-            if offer.tls and not self.encrypted:
-                starttls = Element(ns.TLS, "starttls")
-                if offer.tls_required:
-                    starttls.add(Element(ns.TLS, "required"))
-                features.add(starttls)
-            self._mechanisms = []
+        self._mechanisms = []
+        bindings: tuple[str, ...] = ()
+        limits = self._settings.after
+        if self.account is None:
+            limits = self._settings.before
             if self.encrypted or not offer.tls_required:
-                self._offer_mechanisms(offer, features)
-        features.add(*offer.features, self._limits())
-        self._out.append(features.to_bytes())
-        self.state = State.NEGOTIATING
-
-    def _offer_mechanisms(self, offer: Offer, features: Element) -> None:
-        self._mechanisms = sasl.offered(
-            encrypted=self.encrypted, bindings=self._bindings, plain_without_tls=offer.plain_without_tls
+                bindings = tuple(self._bindings)
+                self._mechanisms = sasl.offered(
+                    encrypted=self.encrypted, bindings=bindings, plain_without_tls=offer.plain_without_tls
+                )
+        offered = features(
+            offer.features,
+            bind=self.account is not None,
+            starttls=offer.tls and not self.encrypted and self.account is None,
+            tls_required=offer.tls_required,
+            mechanisms=tuple(self._mechanisms),
+            bindings=bindings,
+            max_bytes=limits.max_bytes,
         )
-        mechanisms = Element(ns.SASL, "mechanisms")
-        mechanisms.add(*(Element(ns.SASL, "mechanism", children=[name]) for name in self._mechanisms))
-        features.add(mechanisms)
-        if self._bindings:
-            features.add(sasl.channel_binding_feature(self._bindings))
-
-    def _limits(self) -> Element:
-        """What the client may send in one piece (XEP-0478 §3)."""
-        limits = self._settings.before if self.account is None else self._settings.after
-        maximum = Element(_LIMITS, "max-bytes", children=[str(limits.max_bytes)])
-        return Element(_LIMITS, "limits", children=[maximum])
+        self._out.append(offered)
+        self.state = State.NEGOTIATING
 
     def refuse(self, domain: str, error: StreamError) -> None:
         """Answer the header in the name of a domain of ours, and close the stream with the error."""

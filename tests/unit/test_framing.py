@@ -145,6 +145,13 @@ def test_elements_with_too_many_attributes_are_refused(element):
     assert condition(f"<{element} {few} b=''>".encode()) == "policy-violation"
 
 
+def test_a_stanza_of_very_many_children_is_refused_before_it_is_complete():
+    limits = Limits(1_000_000, 10, 10)
+    assert len(read(opened(limits=limits), b"<message><x>" + b"<a/>" * 10_000 + b"</x></message>")) == 1
+    assert len(read(opened(limits=limits), b"<message>" + b"<a/>" * 4000 + b"</message>")) == 1
+    assert condition(b"<message>" + b"<a/>" * 5000, limits=limits) == "policy-violation"
+
+
 def test_a_long_namespace_for_many_attributes_is_refused_before_it_is_copied():
     limits = Limits(1_000_000, 10, 10_000)
     attrs = " ".join(f"p:a{n}=''" for n in range(3000))

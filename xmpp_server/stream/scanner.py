@@ -26,6 +26,7 @@ _SMALL_TAG: Final = 512
 _MAX_READ: Final = 65536  # bytes after which a parser goes, for expat keeps every name that it has seen
 _MAX_IDLE: Final = 8  # parsers for one header
 _MAX_HEADERS: Final = 16
+_MAX_TOC: Final = 4 * 4096  # four for each child; an empty one takes forty times the memory of its bytes
 _RESCAN: Final = 64  # how often a byte may be looked at, on average
 _RESCAN_FREE: Final = 65536
 _CLIENT: Final = f"{ns.CLIENT}\n"
@@ -196,6 +197,8 @@ class Scanner:
                 raise StreamError("policy-violation", "elements too deep")
         elif depth == 2:
             self._toc += (name, attrs, self._parser.CurrentByteIndex)
+            if len(self._toc) > _MAX_TOC:
+                raise StreamError("policy-violation", "too many children")
         else:
             self._name = name
             self._attrs = attrs

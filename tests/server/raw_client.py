@@ -61,10 +61,14 @@ class RawClient:
     # -- all at once
 
     @classmethod
-    async def connect(cls, server: RunningServer, domain: str = "", *, direct: bool = False, port: int = 0) -> Self:
-        """A connection on which nothing was said yet, but for TLS where it is `direct`."""
+    async def connect(
+        cls, server: RunningServer, domain: str = "", *, direct: bool = False, port: int = 0, source: str = ""
+    ) -> Self:
+        """A connection on which nothing was said yet, but for TLS where it is `direct`. It comes from the address
+        `source`, and goes to `port`, if they are given."""
         port = port or (server.direct_tls_port if direct else server.port)
-        reader, writer = await asyncio.wait_for(asyncio.open_connection(ADDRESS, port), DEADLINE)
+        local = (source, 0) if source else None
+        reader, writer = await asyncio.wait_for(asyncio.open_connection(ADDRESS, port, local_addr=local), DEADLINE)
         client = cls(reader, writer, domain or server.domain)
         server.hang_up.append(client.abort)
         if direct:
@@ -72,9 +76,11 @@ class RawClient:
         return client
 
     @classmethod
-    async def open(cls, server: RunningServer, domain: str = "", *, tls: TLS = "starttls", port: int = 0) -> Self:
+    async def open(
+        cls, server: RunningServer, domain: str = "", *, tls: TLS = "starttls", port: int = 0, source: str = ""
+    ) -> Self:
         """A stream on which the features before login were read."""
-        client = await cls.connect(server, domain, direct=tls == "direct", port=port)
+        client = await cls.connect(server, domain, direct=tls == "direct", port=port, source=source)
         await client.open_stream()
         if tls == "starttls":
             await client.secure()
@@ -92,9 +98,10 @@ class RawClient:
         mechanism: str = "SCRAM-SHA-256",
         tls: TLS = "starttls",
         port: int = 0,
+        source: str = "",
     ) -> Self:
         """A bound stream."""
-        client = await cls.open(server, domain, tls=tls, port=port)
+        client = await cls.open(server, domain, tls=tls, port=port, source=source)
         answer = await client.authenticate(name, password, mechanism=mechanism)
         assert answer.name == "success", answer
         await client.open_stream()
@@ -144,7 +151,8 @@ class RawClient:
     @property
     def serial(self) -> int:
         """The serial number of the certificate that the server showed."""
-        return self._certificate().serial_number
+        serial: int = self._certificate().serial_number
+        return serial
 
     @property
     def bindings(self) -> dict[str, bytes]:

@@ -273,6 +273,8 @@ class ClientConnection(Connection):
             guesses.failed(self.key)
             await asyncio.sleep(delay)
         self._stream.send_failure()
+        if self._stream.state is State.CLOSED:  # too many
+            self.close()
 
     async def _authenticated(self, account: JID) -> None:
         if delay := self._place_in_queue(str(account)):

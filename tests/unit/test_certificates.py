@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
-from xmpp_server.net.certificates import VALID_DAYS, CertificateError, CertificateFiles, generate, load
+from xmpp_server.net.certificates import VALID_DAYS, CertificateError, CertificateFiles, generate, is_due, load
 from xmpp_server.net.tls_contexts import TLSContexts
 
 NOW = datetime.now(UTC)
@@ -79,6 +79,21 @@ def test_a_generated_certificate_carries_a_domain_of_other_scripts_as_a_labels(t
 def test_a_generated_certificate_lasts_as_long_as_clients_allow(tmp_path: Path) -> None:
     left = generate("a.example", tmp_path).time_left()
     assert timedelta(days=VALID_DAYS - 1) < left <= timedelta(days=825)
+
+
+def test_a_generated_certificate_is_due_thirty_days_before_it_expires_and_after(tmp_path: Path) -> None:
+    certificate = generate("a.example", tmp_path)
+    end = certificate.leaf.not_valid_after_utc
+    assert not is_due(certificate.files)
+    assert not is_due(certificate.files, end - timedelta(days=31))
+    assert is_due(certificate.files, end - timedelta(days=29))
+    assert is_due(certificate.files, end + timedelta(days=1))
+
+
+def test_a_certificate_from_elsewhere_is_never_due(tmp_path: Path) -> None:
+    expired = write(tmp_path, ["a.example"], ends=NOW - timedelta(hours=1))
+    assert not is_due(expired)
+    assert not is_due(CertificateFiles(tmp_path / "none.crt", tmp_path / "none.key"))
 
 
 def test_a_generated_certificate_passes_openssls_strict_checks_once_it_is_trusted(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from xmpp_server.config import Config, changes
 from xmpp_server.net.c2s import ClientConnection, Clients, Limits
-from xmpp_server.net.certificates import CertificateError, CertificateFiles, generate
+from xmpp_server.net.certificates import CertificateError
 from xmpp_server.net.connection import Shared
 from xmpp_server.net.flush import Flusher
 from xmpp_server.net.tls_contexts import TLSContexts
@@ -30,6 +30,7 @@ from xmpp_server.util import log
 from xmpp_server.util.limits import Places, SlowDown
 from xmpp_server.util.tasks import keep
 
+from . import certificates
 from .core import Core
 from .lock import DataLock
 from .upkeep import upkeep
@@ -71,7 +72,8 @@ class App:
         async with AsyncExitStack() as undo:
             self._lock = DataLock(config.data)
             undo.callback(self._lock.release)
-            self._contexts = TLSContexts(self._certificates(config))
+            self._contexts = TLSContexts(certificates.find(config))
+            certificates.warn(self._contexts.certificates())
             await migrate(config.database_url)
             self._store = await Store.open(config.database_url)
             undo.push_async_callback(self._store.close)
@@ -81,18 +83,6 @@ class App:
             undo.pop_all()
         self._tasks.append(keep(self._wheel.turn(), "wheel"))
         self._tasks.append(keep(upkeep(self._store.offline), "upkeep"))
-
-    def _certificates(self, config: Config) -> dict[str, CertificateFiles]:
-        found: dict[str, CertificateFiles] = {}
-        for domain, host in config.hosts.items():
-            chain, key = config.certificate_files(domain)
-            if not host.certificate and not chain.exists() and not key.exists():
-                if not config.options.tls.self_signed:
-                    raise CertificateError(f"{chain}: there is no certificate for {domain}")
-                generate(domain, config.certificates)
-                _log.info("certificate_made", host=domain, file=str(chain))
-            found[domain] = CertificateFiles(chain, key)
-        return found
 
     async def _make_admins(self) -> None:
         """Administrators without an account get one, with a password that is told once."""
@@ -185,17 +175,18 @@ class App:
         """
         try:
             config = self.config.again()
-            certificates = self._certificates(config)
+            files = certificates.find(config)
         except (ValueError, OSError, CertificateError) as error:
             _log.error("reload_refused", reason=str(error))
             return
         altered = changes(self.config, config)
         for change in altered.restart:
             _log.warning("needs_restart", option=change.key)
-        outcome = self._contexts.reload(certificates)
+        log.configure(config.options.log.level, config.options.log.format)
+        outcome = self._contexts.reload(files)
         for refused in outcome.refused:
             _log.error("certificate_refused", reason=str(refused))
-        log.configure(config.options.log.level, config.options.log.format)
+        certificates.warn(self._contexts.certificates())
         limits, shared, clients = config.options.limits, self._shared, self._clients
         shared.outbox = limits.outbox_bytes
         shared.places.each, shared.places.total = limits.connections_per_address, limits.connections

@@ -25,6 +25,8 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 VALID_DAYS: Final = 825
 """How long a generated certificate lasts: Apple's systems refuse those that last longer."""
+_BEHIND: Final = timedelta(hours=1)  # clients whose clock is a little behind
+_RENEWED: Final = timedelta(days=30)  # before they expire
 
 
 class CertificateError(Exception):
@@ -142,6 +144,17 @@ def generate(domain: str, directory: Path, components: Iterable[str] | None = No
     return Certificate(files, (certificate,), key)
 
 
+def is_due(files: CertificateFiles, now: datetime | None = None) -> bool:
+    """Whether the certificate is one that `generate` made, and is to be made anew: 30 days before it expires."""
+    try:
+        leaf, *others = _read_chain(files.chain)
+    except CertificateError:
+        return False
+    lifetime = leaf.not_valid_after_utc - leaf.not_valid_before_utc
+    generated = not others and leaf.issuer == leaf.subject and lifetime == timedelta(days=VALID_DAYS) + _BEHIND
+    return generated and leaf.not_valid_after_utc - (now or datetime.now(UTC)) < _RENEWED
+
+
 def _self_signed(name: str, names: tuple[str, ...], key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     # The common name is for people only and holds 64 characters at most (RFC 5280, upper bounds).
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
@@ -166,7 +179,7 @@ def _self_signed(name: str, names: tuple[str, ...], key: ec.EllipticCurvePrivate
         .issuer_name(subject)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))  # clients whose clock is a little behind
+        .not_valid_before(now - _BEHIND)
         .not_valid_after(now + timedelta(days=VALID_DAYS))
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

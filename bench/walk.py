@@ -58,6 +58,9 @@ class Outbox:
         self.written.append(data)
         return True
 
+    def when_written(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
     async def drained(self) -> bool:
         return True
 

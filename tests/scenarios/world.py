@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -133,6 +133,9 @@ class Client:
         self.error = ""
         """The condition of the stream error that ended the stream."""
         self.closed = False
+        self.stalled = False
+        """Whether its connection takes no bytes: what is written to it stays in the server's outbox."""
+        self._when_written: Callable[[], None] | None = None
 
     @property
     def jid(self) -> str:
@@ -206,6 +209,20 @@ class Client:
             return False
         self.inbox.append(parse(data))
         return True
+
+    def when_written(self, callback: Callable[[], None]) -> None:
+        """As `session.Sink` has it."""
+        if self.stalled:
+            self._when_written = callback
+        else:
+            callback()
+
+    def go_on(self) -> None:
+        """Its connection takes again what it was sent, and what waited."""
+        self.stalled = False
+        callback, self._when_written = self._when_written, None
+        if callback is not None:
+            callback()
 
     async def drained(self) -> bool:
         """As `session.Sink` has it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, cast
@@ -50,6 +50,7 @@ class Connection(asyncio.Protocol, ABC):
         "_tls",
         "_transport",
         "_waiting",
+        "_when_written",
         "address",
         "due",
         "heard",
@@ -65,6 +66,7 @@ class Connection(asyncio.Protocol, ABC):
         self._paused = False
         self._closing = False
         self._waiting: asyncio.Future[None] | None = None
+        self._when_written: Callable[[], None] | None = None
         self.heard = 0
         """The tick at which the peer was heard last."""
         self.address = ""
@@ -188,6 +190,7 @@ class Connection(asyncio.Protocol, ABC):
             _log.info("outbox_full", address=self.address)
             self._size = 0
             self._out.clear()
+            self._when_written = None
             self.close(StreamError("resource-constraint", "what is sent to this client is not read"))
             return False
         out = self._out
@@ -209,6 +212,18 @@ class Connection(asyncio.Protocol, ABC):
             data = self._tls.data_to_send()
         self._transport.write(data)
         if not self._paused:
+            self._written()
+
+    def when_written(self, callback: Callable[[], None]) -> None:
+        """Call this once, when what was appended so far has been given to the socket; never, if it is closed before.
+        The last callback counts."""
+        self._when_written = callback
+
+    def _written(self) -> None:
+        callback, self._when_written = self._when_written, None
+        if callback is not None:
+            callback()
+        if self._waiting is not None:
             self._wake()
 
     async def drained(self) -> bool:
@@ -227,7 +242,7 @@ class Connection(asyncio.Protocol, ABC):
         if self._out:
             self._shared.flusher.mark(self)
         else:
-            self._wake()
+            self._written()
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, None
@@ -251,7 +266,9 @@ class Connection(asyncio.Protocol, ABC):
             return
         if words := self.last_words(error):
             self._out.append(words)
-        self._paused = False
+        if self._paused:  # what the peer does not take will not reach it
+            self._paused = False
+            self._when_written = None
         with suppress(TLSError):  # before the handshake is done nothing can be said
             self.flush()
         self._linger()

@@ -13,6 +13,7 @@ from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.storage.roster import Roster
 
 if TYPE_CHECKING:
+    from .effects import Receipt
     from .host import Host
 
 
@@ -38,11 +39,12 @@ class Session(Protocol):
     @property
     def resource(self) -> str: ...
 
-    def deliver(self, stanza: Stanza) -> bool:
-        """Put the stanza into the session's outbox. Never waits. False: the session is gone or its outbox is full."""
+    def deliver(self, stanza: Stanza, receipt: Receipt | None = None) -> bool:
+        """Put the stanza into the session's outbox. Never waits. False: the session is gone or its outbox is full, and
+        the receipt will not be used."""
         ...
 
-    def deliver_bytes(self, data: bytes) -> bool:
+    def deliver_bytes(self, data: bytes, receipt: Receipt | None = None) -> bool:
         """The same for a stanza that was kept as bytes which name their namespace."""
         ...
 
@@ -55,7 +57,8 @@ class Session(Protocol):
         ...
 
     def release(self) -> list[Stanza]:
-        """Deliver what was held back, if nobody else holds; returns what could not be delivered any more."""
+        """Deliver what was held back, if nobody else holds; returns what could not be delivered any more, and nobody
+        is told of by a receipt."""
         ...
 
     def close(self, error: StreamError | None = None) -> None:
@@ -63,7 +66,7 @@ class Session(Protocol):
         ...
 
     def detach(self) -> bool:
-        """Nothing is delivered from here on; False if that was so before."""
+        """Nothing is delivered from here on, and what was not acknowledged is lost; False if that was so before."""
         ...
 
 

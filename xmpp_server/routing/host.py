@@ -12,6 +12,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 
 from .account import Account, Session
+from .effects import Effect
 from .hooks import Collector, Filter, Notice
 from .iq import Requests
 
@@ -21,16 +22,18 @@ class Passage:
 
     `session` is the session of ours that sent it (None: another server, a component, or we ourselves), `account` the
     account of ours that it goes to (None before that is known, and if it goes elsewhere), `targets` the sessions that
-    it is delivered to, once this is decided.
+    it is delivered to, once this is decided. `effect` is what it brings about and does not stand yet; None where that
+    is safe when routing returns, or nothing that is kept.
     """
 
-    __slots__ = ("account", "session", "stanza", "targets")
+    __slots__ = ("account", "effect", "session", "stanza", "targets")
 
     def __init__(self, stanza: Stanza, session: Session | None = None, account: Account | None = None) -> None:
         self.stanza = stanza
         self.session = session
         self.account = account
         self.targets: list[Session] = []
+        self.effect: Effect | None = None
 
 
 @dataclass(slots=True)

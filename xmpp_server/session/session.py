@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from xmpp_server.protocol.errors import StanzaError, StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.account import Account
+from xmpp_server.routing.effects import Effect, Receipt
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.router import Router
 
@@ -19,6 +21,10 @@ class Sink(Protocol):
 
     def write(self, data: bytes) -> bool:
         """Append to what is sent at the end of this turn of the loop; False: it is closed, or its bound is reached."""
+        ...
+
+    def when_written(self, callback: Callable[[], None]) -> None:
+        """Call this once, when what was appended so far has been given to the socket; never, if it is closed before."""
         ...
 
     async def drained(self) -> bool:
@@ -45,6 +51,7 @@ class Session:
         "_presence",
         "_router",
         "_sink",
+        "_unwritten",
         "account",
         "blocklist_pushes",
         "carbons",
@@ -64,8 +71,10 @@ class Session:
         self._presence = presence
         self._sink: Sink | None = sink
         self._holds = 0
-        self._held: list[Stanza] | None = None
+        self._held: list[tuple[Stanza, Receipt | None]] | None = None
         self._held_size = 0
+        self._unwritten: list[Receipt] = []
+        """Receipts for what is in the outbox: written counts as acknowledged."""
         self.presence: Stanza | None = None
         self.priority: int | None = None
         self.interested = False
@@ -80,15 +89,28 @@ class Session:
 
     # -- to the client
 
-    def deliver(self, stanza: Stanza) -> bool:
+    def deliver(self, stanza: Stanza, receipt: Receipt | None = None) -> bool:
         """Put the stanza into the outbox. Never waits. False: the session is gone, or its outbox is full."""
         if self._holds and stanza.name == "message":
-            return self._sink is not None and self._hold_back(stanza)
-        return self._sink is not None and self._sink.write(stanza.to_bytes())
+            return self._sink is not None and self._hold_back(stanza, receipt)
+        return self.deliver_bytes(stanza.to_bytes(), receipt)
 
-    def deliver_bytes(self, data: bytes) -> bool:
+    def deliver_bytes(self, data: bytes, receipt: Receipt | None = None) -> bool:
         """The same for a stanza that was kept as bytes which name their namespace, and past what is held back."""
-        return self._sink is not None and self._sink.write(data)
+        sink = self._sink
+        if sink is None or not sink.write(data):
+            return False
+        if receipt is not None:
+            unwritten = self._unwritten
+            unwritten.append(receipt)
+            if len(unwritten) == 1:
+                sink.when_written(self._written)
+        return True
+
+    def _written(self) -> None:
+        unwritten, self._unwritten = self._unwritten, []
+        for receipt in unwritten:
+            receipt.acknowledged(self)
 
     async def drained(self) -> bool:
         """Wait until the client's connection took what was delivered; False: the session is gone."""
@@ -99,24 +121,30 @@ class Session:
         self._holds += 1
 
     def release(self) -> list[Stanza]:
-        """Deliver what was held back, if nobody else holds; returns what could not be delivered any more."""
+        """Deliver what was held back, if nobody else holds; returns what could not be delivered any more, and nobody
+        is told of by a receipt."""
         self._holds -= 1
         if self._holds or self._held is None:
             return []
         held, self._held, self._held_size = self._held, None, 0
-        for i, stanza in enumerate(held):
-            if not self.deliver(stanza):
-                return held[i:]
-        return []
+        left: list[Stanza] = []
+        delivered = True
+        for stanza, receipt in held:
+            delivered = delivered and self.deliver(stanza, receipt)
+            if not delivered and receipt is not None:
+                receipt.lost(self)
+            elif not delivered:
+                left.append(stanza)
+        return left
 
-    def _hold_back(self, stanza: Stanza) -> bool:
+    def _hold_back(self, stanza: Stanza, receipt: Receipt | None) -> bool:
         size = len(stanza.payload) + _ENVELOPE
         if self._held_size + size > _MOST_HELD:
             return False
         self._held_size += size
         if self._held is None:
             self._held = []
-        self._held.append(stanza)
+        self._held.append((stanza, receipt))
         return True
 
     def close(self, error: StreamError | None = None) -> None:
@@ -126,8 +154,9 @@ class Session:
 
     # -- from the client
 
-    async def receive(self, stanza: Stanza) -> None:
-        """Handle a stanza that the client sent; raises StreamError for a forged `from` (RFC 6120 §8.1.2.1)."""
+    async def receive(self, stanza: Stanza) -> Effect | None:
+        """Handle a stanza that the client sent, and leave what it brings about and does not stand yet. Raises
+        StreamError for a forged `from` (RFC 6120 §8.1.2.1)."""
         sender = stanza.sender
         if sender is not None and sender != self.jid and sender != self.account.jid:
             raise StreamError("invalid-from")
@@ -138,7 +167,8 @@ class Session:
             # RFC 6120 §10.3.1: without `to` it is for the account itself
             passage = Passage(stanza.stamped(sender=self.jid, to=to or self.account.jid), self)
             await self._router.leave(passage, hooks.message_out)
-        elif name == "iq":
+            return passage.effect
+        if name == "iq":
             passage = Passage(stanza.stamped(sender=self.jid, to=to or self.account.jid), self)
             if stanza.type not in _IQ_TYPES or not stanza.id:
                 await self._router.bounce(passage, StanzaError("bad-request", "an iq has an id and a known type"))
@@ -146,12 +176,17 @@ class Session:
                 await self._router.leave(passage, hooks.iq_out)
         else:
             await self._presence.receive(self, stanza.stamped(sender=self.jid))
+        return None
 
     def detach(self) -> bool:
         """Nothing is delivered from here on; False if that was so before."""
-        was_attached = self._sink is not None
+        if self._sink is None:
+            return False
         self._sink = None
-        return was_attached
+        unwritten, self._unwritten = self._unwritten, []
+        for receipt in unwritten:
+            receipt.lost(self)
+        return True
 
 
 _IQ_TYPES = frozenset(("get", "set", "result", "error"))

@@ -12,7 +12,7 @@ _log = structlog.get_logger()
 _kept: set[asyncio.Task[Any]] = set()
 
 
-def run_eagerly(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+def run_eagerly(coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[None] | None:
     """Run the coroutine until it is done or has to wait: None if it is done, else a task that runs the rest.
 
     What is in memory is handled without a task; an exception before the first wait is raised here.
@@ -29,7 +29,7 @@ class _Rest:
 
     __slots__ = ("_coroutine", "_waits_for")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], waits_for: Any) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, object], waits_for: Any) -> None:
         self._coroutine = coroutine
         self._waits_for = waits_for
 
@@ -48,7 +48,7 @@ class _Rest:
                 return
 
 
-async def _rest(coroutine: Coroutine[Any, Any, None], waits_for: Any) -> None:
+async def _rest(coroutine: Coroutine[Any, Any, object], waits_for: Any) -> None:
     await _Rest(coroutine, waits_for)
 
 

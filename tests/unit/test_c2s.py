@@ -386,9 +386,9 @@ def test_an_iq_before_authentication_is_handed_on(peer: Peer) -> None:
 def test_stanzas_and_elements_come_as_they_are(peer: Peer) -> None:
     peer.bind()
     assert isinstance(peer.say(b"<message to='a@b'/>"), Stanza)
-    event = peer.say(b"<r xmlns='urn:xmpp:sm:3'/>")
+    event = peer.say(b"<active xmlns='urn:xmpp:csi:0'/>")
     assert isinstance(event, Nonza)
-    assert event.element.name == "r"
+    assert event.element.name == "active"
     assert isinstance(peer.say(b"<message to='@'/>"), Malformed)
 
 

@@ -19,18 +19,22 @@ from xmpp_server.protocol.errors import StanzaError, StreamError
 from xmpp_server.protocol.jid import JID, InvalidJID
 from xmpp_server.protocol.stanza import Stanza, qname
 
-from . import sasl
+from . import management, sasl
 from .events import (
+    Acknowledgement,
     Authenticated,
     AuthenticationFailed,
     Bind,
     Early,
+    Enable,
     Ended,
     Event,
     NeedCredentials,
     NeedWork,
     Nonza,
     Opened,
+    Request,
+    Resume,
     StartTLS,
 )
 from .features import features
@@ -66,13 +70,15 @@ class Offer:
     features: tuple[Element, ...] = ()
 
 
-_INPUTS: Final = {
+_INPUTS: Final[dict[str, str]] = {
     qname(ns.TLS, "starttls"): "starttls",
     qname(ns.SASL, "auth"): "auth",
     qname(ns.SASL, "response"): "response",
     qname(ns.SASL, "abort"): "abort",
 }
+_INPUTS.update({qname(uri, name): name for uri in management.NAMESPACES for name in ("enable", "resume", "r", "a")})
 _BIND: Final = qname(ns.BIND, "bind")
+_REQUEST: Final = Request()
 
 
 class C2SStream:
@@ -87,6 +93,7 @@ class C2SStream:
         "_framer",
         "_header_sent",
         "_localpart",
+        "_managed",
         "_mechanisms",
         "_offer",
         "_out",
@@ -112,6 +119,8 @@ class C2SStream:
         self._failure: sasl.Failed | None = None
         self._attempts = 0
         self._bind_id = ""
+        self._managed = ""
+        """The version of stream management that is spoken, or was asked for; empty: none."""
         self._header_sent = False
         self._out: list[bytes] = []
 
@@ -131,11 +140,13 @@ class C2SStream:
         """The next event, or None: more data or an answer is due. What is wrong with the client's bytes closes the
         stream with the error that RFC 6120 names, and is an `Ended`."""
         try:
-            if self.state is State.BOUND:
+            while self.state is State.BOUND:
                 event = self._framer.next_event()
-                if type(event) is Stanza:
+                if event is None or type(event) is Stanza:
                     return event
-                return self._take(event)
+                taken = self._take(event)
+                if taken is not None:
+                    return taken
             while self.state not in ANSWERS and self.state is not State.CLOSED:
                 event = self._framer.next_event()
                 if event is None:
@@ -148,15 +159,14 @@ class C2SStream:
             return Ended()
         return None
 
-    def _take(self, event: StreamOpened | StreamClosed | Stanza | Malformed | Element | None) -> Event | None:
-        if event is None:
-            return None
+    def _take(self, event: StreamOpened | StreamClosed | Stanza | Malformed | Element) -> Event | None:
         if isinstance(event, StreamClosed):
             self.close()
             return Ended()
         if self.state is State.BOUND and isinstance(event, Malformed):
             return event
-        transition = TRANSITIONS[self.state].get(self._input(event))
+        inputs = TRANSITIONS[self.state]
+        transition = inputs.get(self._input(event)) or inputs.get("nonza")
         if transition is None:
             raise self._unexpected(event)
         handler, following = transition
@@ -168,7 +178,7 @@ class C2SStream:
         if isinstance(event, StreamOpened):
             return "header"
         if isinstance(event, Element):
-            return "nonza" if self.state is State.BOUND else _INPUTS.get(qname(event.ns, event.name), "nonza")
+            return _INPUTS.get(qname(event.ns, event.name), "nonza")
         if isinstance(event, Malformed) or event.name != "iq":
             return "stanza"
         if self.account is None:
@@ -380,6 +390,84 @@ class C2SStream:
 
     def _nonza(self, element: Element) -> Event:
         return Nonza(element)
+
+    # -- stream management (XEP-0198)
+
+    def _resume(self, element: Element) -> Event | None:
+        h = management.count(element.get("h"))
+        previous = element.get("previd")
+        if self.account is None:
+            self._fail(element, "unexpected-request")
+            return None
+        if h is None or not previous:
+            self._fail(element, "bad-request")
+            return None
+        self._managed = element.ns
+        self.state = State.RESUMING
+        return Resume(previous, h)
+
+    def resumed(self, id: str, h: int) -> None:
+        """The client has its former session back; `h` is what was handled of what it had sent."""
+        self._expect("resumed")
+        self._out.append(management.resumed(self._managed, id, h))
+        self.state = State.BOUND
+
+    def resume_failed(self, condition: str, h: int | None = None) -> None:
+        """There is no such session (any more); of one that is known `h` was handled. The client may bind (§5)."""
+        self._expect("resume_failed")
+        self._out.append(management.failed(self._managed, condition, h))
+        self._managed = ""
+        self.state = State.NEGOTIATING
+
+    def _enable(self, element: Element) -> Event | None:
+        if self._managed:
+            self._fail(element, "unexpected-request")
+            raise StreamError("policy-violation", "stream management is enabled already")  # §3
+        wants = management.boolean(element.get("resume", "false"))
+        most = management.count(element.get("max")) if "max" in element.attrs else None
+        if wants is None or ("max" in element.attrs and not most):
+            self._fail(element, "bad-request")
+            return None
+        self._managed = element.ns
+        self.state = State.ENABLING
+        return Enable(element.ns, wants, most)
+
+    def enabled(self, id: str = "", seconds: int = 0) -> None:
+        """From here on both sides count. The stream can be resumed by the id for so many seconds, if one is given."""
+        self._expect("enabled")
+        self._out.append(management.enabled(self._managed, id, seconds))
+        self.state = State.BOUND
+
+    def enable_failed(self, condition: str) -> None:
+        """Stream management cannot be had."""
+        self._expect("enable_failed")
+        self._out.append(management.failed(self._managed, condition))
+        self._managed = ""
+        self.state = State.BOUND
+
+    def _too_early(self, element: Element) -> None:
+        self._fail(element, "unexpected-request")  # §3: a resource is bound first
+
+    def _too_late(self, element: Element) -> None:
+        self._fail(element, "unexpected-request")
+
+    def _request(self, element: Element) -> Event | None:
+        if not self._managed:
+            self._fail(element, "unexpected-request")
+            return None
+        return _REQUEST
+
+    def _acknowledgement(self, element: Element) -> Event | None:
+        if not self._managed:
+            self._fail(element, "unexpected-request")
+            return None
+        h = management.count(element.get("h"))
+        if h is None:
+            raise StreamError("invalid-xml", "h is a number")
+        return Acknowledgement(h)
+
+    def _fail(self, element: Element, condition: str) -> None:
+        self._out.append(management.failed(element.ns, condition))
 
     # -- the end (RFC 6120 §4.4, §4.9)
 

@@ -61,6 +61,35 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """The client asks for its former session (XEP-0198 §5): `resumed` or `resume_failed`. `h` as it stood there."""
+
+    id: str
+    h: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enable:
+    """The client asks for stream management (XEP-0198 §3): `enabled` or `enable_failed`. `resume`: it wants to be able
+    to resume, for at most so many seconds (None: as long as we like). `ns` is the version that it speaks."""
+
+    ns: str
+    resume: bool
+    most: int | None
+
+
+class Request:
+    """The client asks how much was handled (XEP-0198 §4): it is to be answered at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The client has handled all up to `h` (XEP-0198 §4)."""
+
+    h: int
+
+
+@dataclass(frozen=True, slots=True)
 class Early:
     """An iq before authentication (XEP-0077); it may be answered by `reply`."""
 
@@ -88,6 +117,10 @@ Event = (
     | AuthenticationFailed
     | Authenticated
     | Bind
+    | Resume
+    | Enable
+    | Request
+    | Acknowledgement
     | Early
     | Nonza
     | Ended

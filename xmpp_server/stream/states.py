@@ -1,4 +1,4 @@
-"""The states of a client's stream, and what is legal in each (RFC 6120 §4 to §7)."""
+"""The states of a client's stream, and what is legal in each (RFC 6120 §4 to §7, XEP-0198)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ class State(Enum):
     AUTHENTICATING = "a response is due"
     VERIFYING = "waits for credentials, the result of work, or send_failure"
     BINDING = "waits for bound or bind_failed"
+    RESUMING = "waits for resumed or resume_failed"
     BOUND = "stanzas go both ways"
+    ENABLING = "waits for enabled or enable_failed"
     CLOSED = "nothing goes any more"
 
 
@@ -28,12 +30,20 @@ TRANSITIONS: Final[dict[State, dict[str, tuple[str, tuple[State, ...]]]]] = {
         "auth": ("_auth", (State.AUTHENTICATING, State.VERIFYING, State.NEGOTIATING)),
         "bind": ("_bind", (State.BINDING,)),
         "iq": ("_early", (State.NEGOTIATING,)),
+        "resume": ("_resume", (State.RESUMING, State.NEGOTIATING)),
+        "enable": ("_too_early", (State.NEGOTIATING,)),
     },
     State.AUTHENTICATING: {
         "response": ("_response", (State.AUTHENTICATING, State.VERIFYING, State.OPENING)),
         "abort": ("_abort", (State.VERIFYING,)),
     },
-    State.BOUND: {"nonza": ("_nonza", (State.BOUND,))},
+    State.BOUND: {
+        "enable": ("_enable", (State.ENABLING, State.BOUND)),
+        "r": ("_request", (State.BOUND,)),
+        "a": ("_acknowledgement", (State.BOUND,)),
+        "resume": ("_too_late", (State.BOUND,)),
+        "nonza": ("_nonza", (State.BOUND,)),
+    },
 }
 
 # state -> answer of the driver -> the states it can lead to. Another answer is a mistake of the driver's.
@@ -46,4 +56,6 @@ ANSWERS: Final[dict[State, dict[str, tuple[State, ...]]]] = {
         "send_failure": (State.NEGOTIATING, State.CLOSED),
     },
     State.BINDING: {"bound": (State.BOUND,), "bind_failed": (State.NEGOTIATING,)},
+    State.RESUMING: {"resumed": (State.BOUND,), "resume_failed": (State.NEGOTIATING,)},
+    State.ENABLING: {"enabled": (State.BOUND,), "enable_failed": (State.BOUND,)},
 }

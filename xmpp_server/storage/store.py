@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.accounts import Accounts
+from xmpp_server.storage.archive import Archive
+from xmpp_server.storage.archive_preferences import ArchivePreferences
 from xmpp_server.storage.blocking import Blocking
 from xmpp_server.storage.database import Database
 from xmpp_server.storage.last_activity import LastActivities
@@ -12,6 +14,7 @@ from xmpp_server.storage.offline import Offline
 from xmpp_server.storage.reports import Reports
 from xmpp_server.storage.roster import Rosters
 from xmpp_server.storage.secrets import Secrets
+from xmpp_server.storage.sessions import Sessions
 
 
 class Store:
@@ -22,10 +25,13 @@ class Store:
         self.accounts = Accounts(database)
         self.rosters = Rosters(database)
         self.offline = Offline(database)
+        self.archive = Archive(database)
+        self.archive_preferences = ArchivePreferences(database)
         self.blocking = Blocking(database)
         self.last_activity = LastActivities(database)
         self.reports = Reports(database)
         self.secrets = Secrets(database)
+        self.sessions = Sessions(database)
 
     @staticmethod
     async def open(url: str) -> Store:

@@ -8,6 +8,7 @@ import re
 import sqlite3
 
 import asyncpg
+import pytest
 
 import xmpp_server.storage
 from xmpp_server.storage.statement import Statement
@@ -59,3 +60,38 @@ async def test_no_statement_reads_a_whole_table(database_url: str) -> None:
 async def test_presence_probes_are_answered_by_the_index_alone(database_url: str) -> None:
     plan = (await plans(database_url))["roster._SUBSCRIPTIONS"]
     assert "COVERING INDEX roster_by_contact" in plan or "Index Only Scan using roster_by_contact" in plan
+
+
+@pytest.mark.parametrize("kind", ["_PAGE", "_BACK", "_LOAD", "_COUNT"])
+async def test_a_page_of_an_archive_is_found_by_the_index_of_its_conversation_and_not_sorted(
+    database_url: str, kind: str
+) -> None:
+    found = await plans(database_url)
+    is_sqlite = database_url.startswith("sqlite")
+    for name, index in (
+        ("ALL", "PRIMARY KEY (account=? AND n>? AND n<?)" if is_sqlite else "archive_pkey"),
+        ("PEER", "archive_by_peer"),
+        ("RESOURCE", "archive_by_resource"),
+    ):
+        plan = found[f"archive.{kind}_{name}"]
+        assert index in plan, plan
+        assert "Sort" not in plan, plan
+        assert "TEMP B-TREE" not in plan, plan
+
+
+@pytest.mark.parametrize(
+    ("statement", "index", "sqlite_index"),
+    [
+        ("_MARKED", "archive_by_mark", "archive_by_mark"),
+        ("_FIRST", "archive_pkey", "PRIMARY KEY (account=?)"),
+        ("_NEWEST", "archive_pkey", "PRIMARY KEY (account=?)"),
+        ("_PURGE", "archive_pkey", "PRIMARY KEY (account=? AND n<?)"),
+        ("_OUTDATED", "archive_pkey", "PRIMARY KEY (account=? AND n<?)"),
+    ],
+)
+async def test_other_statements_on_archives_use_their_index(
+    database_url: str, statement: str, index: str, sqlite_index: str
+) -> None:
+    plan = (await plans(database_url))[f"archive.{statement}"]
+    assert (sqlite_index if database_url.startswith("sqlite") else index) in plan, plan
+    assert "Sort" not in plan or statement == "_PURGE", plan

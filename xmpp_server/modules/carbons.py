@@ -84,7 +84,7 @@ class Carbons(Module):
         to = passage.stanza.to
         assert to is not None
         if to.bare != account.jid:
-            self._copy("sent", passage.stanza, account, to.bare, (session,))
+            self._copy("sent", passage.copy or passage.stanza, account, to.bare, (session,))
 
     @on("message_delivered", Stage.COPY)
     @on("message_offline", Stage.STAMP)

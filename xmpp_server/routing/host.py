@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 
 from xmpp_server.protocol.disco import Identity
@@ -23,10 +23,12 @@ class Passage:
     `session` is the session of ours that sent it (None: another server, a component, or we ourselves), `account` the
     account of ours that it goes to (None before that is known, and if it goes elsewhere), `targets` the sessions that
     it is delivered to, once this is decided. `effect` is what it brings about and does not stand yet; None where that
-    is safe when routing returns, or nothing that is kept.
+    is safe when routing returns, or nothing that is kept. `archived` is done when the message is in the archive of its
+    sender (None: it is, or is to be in none), `copy` the message as other sessions of its sender are to see it (None: as
+    it is).
     """
 
-    __slots__ = ("account", "effect", "session", "stanza", "targets")
+    __slots__ = ("account", "archived", "copy", "effect", "session", "stanza", "targets")
 
     def __init__(self, stanza: Stanza, session: Session | None = None, account: Account | None = None) -> None:
         self.stanza = stanza
@@ -34,6 +36,8 @@ class Passage:
         self.account = account
         self.targets: list[Session] = []
         self.effect: Effect | None = None
+        self.archived: Awaitable[None] | None = None
+        self.copy: Stanza | None = None
 
 
 @dataclass(slots=True)

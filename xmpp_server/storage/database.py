@@ -93,9 +93,13 @@ class Database:
 
         It is atomic, and sees what was written before it. Units run in the order of the calls.
         """
+        return await self.submit(work)
+
+    def submit(self, work: Work[T]) -> asyncio.Future[T]:
+        """The same without waiting: the work has its place in the order when this returns."""
         if self._closed:
             raise DatabaseClosed("the database is closed")
-        return await self._enqueue(work)
+        return self._enqueue(work)
 
     async def run(self, statement: Statement, /, **values: Any) -> int:
         """Write one statement; how many rows it changed."""

@@ -1,0 +1,458 @@
+"""An archive of the messages of each account, and queries to it.
+
+A message that people would miss is kept in the archive of its sender and in that of its receiver, each once, and only
+then goes on: to other sessions with the id that it has in their archive (`<stanza-id/>`), to others without. What is
+kept are the bytes that came, less what was cut out of them on the way. Kept are messages of type chat and normal with a
+body, encrypted content, a receipt, marker, reaction, retraction, invitation or the set-up of a call, and what carries
+the hint `store`; nothing with `no-store` or `no-permanent-store`; no typing, no errors, headlines or messages of rooms,
+which have archives of their own.
+
+A page is pulled from the database as fast as the client's connection takes it, and live messages may come between its
+messages: they are newer than all of them, or among them under the same id. A retracted message leaves a tombstone
+(XEP-0424 §4) in each archive of ours.
+
+Not done: the feature `urn:xmpp:mam:2#groupchat-available`, which is optional (§4.1.4).
+
+XEP: 0313 (1.1.3) complete
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+
+from xmpp_server.module import Module, iq_get, iq_set, on
+from xmpp_server.protocol import ns, retraction
+from xmpp_server.protocol.archive import Query, Results, fin, metadata, query_form
+from xmpp_server.protocol.archive_ids import ArchiveIds
+from xmpp_server.protocol.archive_preferences import Default, Preferences
+from xmpp_server.protocol.element import Element
+from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.hints import NO_PERMANENT_STORE, NO_STORE, STORE
+from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.rsm import Page
+from xmpp_server.protocol.stanza import BODY, Stanza, qname
+from xmpp_server.routing.account import Account, Session
+from xmpp_server.routing.hooks import DROPPED, Stage, Verdict
+from xmpp_server.routing.host import Host, Passage
+from xmpp_server.routing.iq import ANSWERED, Answer, Request, Target
+from xmpp_server.routing.router import Router
+from xmpp_server.storage.archive import LAST, ArchivedMessage, Found, Matching
+from xmpp_server.storage.archive import Archive as Repository
+from xmpp_server.storage.archive_preferences import ArchivePreferences
+from xmpp_server.storage.errors import NoSuchAccount, StorageError
+from xmpp_server.storage.secrets import Secrets
+
+_BURST: Final = 65_536
+"""Octets that are read and written before the client's connection must have taken them."""
+_COUNTED: Final = 1000
+"""So many messages are counted for one who asks how many there are."""
+_INDEXED: Final = 10_000
+"""So far into an archive a page can be asked for by its index."""
+_REMEMBERED: Final = 20_000
+"""Accounts whose preferences are kept in memory."""
+
+_MUC_USER: Final = "http://jabber.org/protocol/muc#user"
+_ROOM: Final = qname(_MUC_USER, "x")
+_KEPT: Final = frozenset({BODY, qname(ns.CLIENT, "subject"), qname("jabber:x:conference", "x"), retraction.RETRACT})
+_KEPT_NAMESPACES: Final = frozenset(
+    {
+        "urn:xmpp:receipts",
+        "urn:xmpp:chat-markers:0",
+        "urn:xmpp:reactions:0",
+        "urn:xmpp:message-correct:0",
+        "urn:xmpp:message-retract:0",
+        "urn:xmpp:fasten:0",
+        "urn:xmpp:jingle-message:0",
+        "urn:xmpp:eme:0",
+        "urn:xmpp:omemo:2",
+        "urn:xmpp:omemo:1",
+        "eu.siacs.conversations.axolotl",
+        "urn:xmpp:openpgp:0",
+        "jabber:x:encrypted",
+    }
+)
+
+
+class ArchiveOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept, and for how long."""
+
+    days: Annotated[int, msgspec.Meta(ge=0)] = 30
+    """For how long a message stays; 0: for ever."""
+    default: Default = "always"
+    """Whose messages are kept for users who chose nothing themselves: always, never, or roster (contacts only)."""
+    page: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+    """The most messages that are given at a time."""
+
+
+class _Book:
+    """What is known of an archive: its highest number, and what its owner chose (None: nothing)."""
+
+    __slots__ = ("last", "preferences")
+
+    def __init__(self, last: int, preferences: Preferences | None) -> None:
+        self.last = last
+        self.preferences = preferences
+
+
+class Archive(Module):
+    """Keeps messages, and finds them."""
+
+    name = "archive"
+    features = (retraction.NS,)
+    account_features = (
+        ns.MAM,
+        f"{ns.MAM}#extended",
+        f"{ns.MAM}#groupchat-field",
+        retraction.NS,
+        f"{retraction.NS}#tombstone",
+    )
+    Options = ArchiveOptions
+
+    def __init__(
+        self,
+        host: Host,
+        router: Router,
+        archive: Repository,
+        preferences: ArchivePreferences,
+        secrets: Secrets,
+        options: ArchiveOptions,
+    ) -> None:
+        self._host = host
+        self._router = router
+        self._archive = archive
+        self._preferences = preferences
+        self._secrets = secrets
+        self._ids: ArchiveIds
+        self._books: dict[JID, _Book] = {}
+        self.reconfigure(options)
+
+    def reconfigure(self, options: ArchiveOptions) -> None:
+        """Take new options without a restart."""
+        self.options = options
+        self._default = Preferences(options.default)
+
+    # -- keeping
+
+    @on("message_out", Stage.KEEP)
+    def sent(self, passage: Passage) -> Coroutine[Any, Any, None] | None:
+        """Into the archive of the sender, except what he sends to himself, which comes to him."""
+        message = passage.stanza
+        session = passage.session
+        assert message.to is not None
+        if session is None or message.to.bare == session.account.jid or not archivable(message):
+            return None
+        book = self._books.get(session.account.jid)
+        if book is None or retraction.RETRACT in message.keys:
+            return self._sent_slowly(passage, session)
+        return self._sent(passage, session, book, ())
+
+    async def _sent_slowly(self, passage: Passage, session: Session) -> None:
+        account, message = session.account.jid, passage.stanza
+        assert message.to is not None
+        book = await self._book(account)
+        entombed = await self._retracted(account, message.to, message)
+        if (pending := self._sent(passage, session, book, entombed)) is not None:
+            await pending
+
+    def _sent(
+        self, passage: Passage, session: Session, book: _Book, entombed: Sequence[tuple[int, bytes]]
+    ) -> Coroutine[Any, Any, None] | None:
+        account, message = session.account, passage.stanza
+        to = message.to
+        assert to is not None
+        if not self._wanted(book, account, to):
+            return None
+        written, id = self._add(book, account.jid, to, message, entombed)
+        if len(account.sessions) == 1:
+            receiver = self._router.hosts.get(to.domain)
+            if receiver is not None and to.localpart and ns.MAM in receiver.account_features:
+                passage.archived = written  # it waits for both archives together
+                return None
+        return self._sent_to_others(passage, written, _stanza_id(account.jid, id))
+
+    async def _sent_to_others(self, passage: Passage, written: Awaitable[None], stanza_id: Element) -> None:
+        await _settled(written)
+        passage.copy = passage.stanza.with_child(stanza_id)
+
+    @on("message_in", Stage.KEEP)
+    def received(self, passage: Passage) -> Coroutine[Any, Any, None] | None:
+        """Into the archive of the receiver, and what is delivered bears its id there."""
+        account = passage.account
+        assert account is not None
+        message = passage.stanza
+        if not archivable(message):
+            return None if passage.archived is None else _settled(passage.archived)
+        book = self._books.get(account.jid)
+        if book is None or retraction.RETRACT in message.keys:
+            return self._received_slowly(passage, account)
+        return self._received(passage, account, book, ())
+
+    async def _received_slowly(self, passage: Passage, account: Account) -> None:
+        assert passage.stanza.sender is not None
+        book = await self._book(account.jid)
+        entombed = await self._retracted(account.jid, passage.stanza.sender, passage.stanza)
+        if (pending := self._received(passage, account, book, entombed)) is not None:
+            await pending
+
+    def _received(
+        self, passage: Passage, account: Account, book: _Book, entombed: Sequence[tuple[int, bytes]]
+    ) -> Coroutine[Any, Any, None] | None:
+        sender = passage.stanza.sender
+        assert sender is not None
+        if not self._wanted(book, account, sender):
+            return None if passage.archived is None else _settled(passage.archived)
+        written, id = self._add(book, account.jid, sender, passage.stanza, entombed)
+        return self._receive(passage, written, _stanza_id(account.jid, id))
+
+    async def _receive(self, passage: Passage, written: Awaitable[None], stanza_id: Element) -> None:
+        await _settled(written)
+        if passage.archived is not None:
+            await _settled(passage.archived)
+        passage.stanza = passage.stanza.with_child(stanza_id)
+
+    @on("message_offline", Stage.LAST)
+    def waiting(self, passage: Passage) -> Verdict:
+        """What is in the archive is no failure of delivery when it does not wait elsewhere too."""
+        account = passage.account
+        if account is None:
+            return None
+        by = str(account.jid)
+        stanza_id = passage.stanza.find(ns.STANZA_ID, "stanza-id")
+        return DROPPED if stanza_id is not None and stanza_id.get("by") == by else None
+
+    def _wanted(self, book: _Book, account: Account, target: JID) -> bool:
+        decided = (book.preferences or self._default).decided(target)
+        if decided is not None:
+            return decided
+        contact = account.roster.items.get(target.bare)
+        return (contact is not None and contact.listed) or target.bare == account.jid
+
+    def _add(
+        self, book: _Book, account: JID, peer: JID, message: Stanza, entombed: Sequence[tuple[int, bytes]]
+    ) -> tuple[asyncio.Future[None], str]:
+        assert message.sender is not None
+        n = book.last = self._archive.number(book.last)
+        mark = self._ids.mark(account, peer.bare, message.sender.bare, message.id) if message.id else None
+        stanza = message.to_bytes(ns.CLIENT)
+        at = min(time.time_ns() // 1000, n)
+        written = self._archive.add(account, n, stanza, at=at, peer=peer, mark=mark, entombed=entombed)
+        return written, self._ids.seal(account, n)
+
+    async def _retracted(self, account: JID, peer: JID, message: Stanza) -> Sequence[tuple[int, bytes]]:
+        """The message that this one retracts, with what takes its place; of several with the same id the newest."""
+        id = retraction.retracted_id(message)
+        if not id:
+            return ()
+        assert message.sender is not None
+        mark = self._ids.mark(account, peer.bare, message.sender.bare, id)
+        for n, original in await self._archive.marked(account, mark):
+            tombstone = retraction.tombstone(original, message, time.time_ns() // 1000)
+            if tombstone is not None:
+                return ((n, tombstone),)
+        return ()
+
+    async def _book(self, account: JID) -> _Book:
+        book = self._books.get(account)
+        if book is not None:
+            return book
+        try:
+            self._ids = ArchiveIds(await self._secrets.get("", "archive ids"))
+            last, preferences = await self._archive.last(account), await self._preferences.load(account)
+        except StorageError as error:
+            raise StanzaError("resource-constraint") from error
+        if len(self._books) >= _REMEMBERED:
+            del self._books[next(iter(self._books))]
+        return self._books.setdefault(account, _Book(last, preferences))
+
+    @on("account_removed")
+    def removed(self, account: JID) -> None:
+        """Its rows go with it."""
+        self._books.pop(account, None)
+
+    # -- finding
+
+    @iq_get(ns.MAM, "query", Target.OWN, Target.ACCOUNT)
+    def fields(self, request: Request) -> Element:
+        """The fields of a query (§4.1.5)."""
+        _own(request)
+        return query_form()
+
+    @iq_get(ns.MAM, "metadata", Target.OWN, Target.ACCOUNT)
+    async def ends(self, request: Request) -> Element:
+        """The first and the last message (§5)."""
+        account = _own(request).account.jid
+        await self._book(account)
+        ends = await self._archive.ends(account)
+        if ends is None:
+            return metadata(None)
+        first, last = ((self._ids.seal(account, n), at) for n, at in ends)
+        return metadata((first, last))
+
+    @iq_set(ns.MAM, "query", Target.OWN, Target.ACCOUNT)
+    async def query(self, request: Request) -> Answer:
+        """A page of what is asked for (§4). Raises StanzaError item-not-found for an id that is not in the archive,
+        and feature-not-implemented for an index that is too far in."""
+        session = _own(request)
+        account = session.account.jid
+        query = Query.parse(request.payload)
+        await self._book(account)
+        matching = await self._matching(account, query)
+        page = query.page
+        limit = page.limit(self.options.page)
+        backwards = page.before is not None
+        index = None if backwards or page.after is not None else page.index or 0
+        if limit == 0:  # XEP-0059 §2.7
+            if query.ids:
+                return fin(Page(count=len(await self._picked(account, query, matching))), complete=False)
+            return fin(Page(count=await self._archive.count(account, matching, _COUNTED)), complete=False)
+        if index is not None and index > _INDEXED:
+            raise StanzaError("feature-not-implemented", "A page so far in can be asked for by an id only.")
+        if query.ids:
+            found = await self._picked(account, query, matching)
+            found = found[-limit - 1 :] if backwards else found[index or 0 :][: limit + 1]
+        else:
+            found = await self._archive.page(account, matching, limit=limit + 1, backwards=backwards, offset=index or 0)
+        complete = len(found) <= limit
+        if not complete:
+            found = found[1:] if backwards else found[:limit]
+        results = Results(account, session.jid, query.queryid)
+        async for messages in self._load(account, query, matching, found):
+            for message in messages:
+                data = results.message(self._ids.seal(account, message.n), message.at, message.stanza)
+                if not session.deliver_bytes(data):
+                    return ANSWERED
+            if not await session.drained():
+                return ANSWERED
+        count = index + len(found) if complete and index is not None and (found or not index) else None
+        if not found:
+            return fin(Page(count=count), complete=complete)
+        first, last = (self._ids.seal(account, each.n) for each in (found[0], found[-1]))
+        return fin(Page(first, last, index, count), complete=complete)
+
+    async def _matching(self, account: JID, query: Query) -> Matching:
+        """What the query asks for, less the page."""
+        low, high = -1, LAST
+        known: list[int] = []
+        for id, is_upper in (
+            (query.after_id, False),
+            (query.page.after, False),
+            (query.before_id, True),
+            (query.page.before, True),
+        ):
+            if id:
+                n = self._opened(account, id)
+                known.append(n)
+                if is_upper:
+                    high = min(high, n)
+                else:
+                    low = max(low, n)
+        if known and not await self._archive.has(account, known):
+            raise _unknown()
+        start = 0 if query.start is None else query.start
+        end = LAST if query.end is None else query.end
+        return Matching(query.peer, low, high, start, end)
+
+    async def _picked(self, account: JID, query: Query, matching: Matching) -> Sequence[Found]:
+        picked = await self._archive.pick(account, [self._opened(account, id) for id in query.ids], matching)
+        if picked is None:
+            raise _unknown()
+        return picked
+
+    def _opened(self, account: JID, id: str) -> int:
+        n = self._ids.open(account, id)
+        if n is None:
+            raise _unknown()
+        return n
+
+    async def _load(
+        self, account: JID, query: Query, matching: Matching, found: Sequence[Found]
+    ) -> AsyncIterator[Sequence[ArchivedMessage]]:
+        """The messages of a page in the order in which they are sent, so many at a time as memory is given to it."""
+        for part in _parts(found[::-1] if query.flip else found):
+            numbers = [each.n for each in part]
+            if query.ids:
+                yield await self._archive.each(account, numbers)
+            else:
+                messages = await self._archive.load(account, matching, min(numbers), max(numbers))
+                yield messages[::-1] if query.flip else messages
+
+    # -- choosing
+
+    @iq_get(ns.MAM, "prefs", Target.OWN, Target.ACCOUNT)
+    async def preferences(self, request: Request) -> Element:
+        """What is archived (XEP-0441 §2.1)."""
+        book = await self._book(_own(request).account.jid)
+        return (book.preferences or self._default).element()
+
+    @iq_set(ns.MAM, "prefs", Target.OWN, Target.ACCOUNT)
+    async def choose(self, request: Request) -> Element:
+        """Choose what is archived from now on; the answer says what holds (XEP-0441 §2.1)."""
+        account = _own(request).account.jid
+        chosen = Preferences.parse(request.payload)
+        book = await self._book(account)
+        await self._preferences.save(account, chosen)
+        book.preferences = chosen
+        return chosen.element()
+
+
+def archivable(message: Stanza) -> bool:
+    """Whether people would miss the message in their history: by type, hints (XEP-0334 §4) and names of children."""
+    kind = message.type
+    if kind in ("error", "groupchat", "headline"):
+        return False
+    kept = False
+    for key in message.keys:
+        if key in (NO_STORE, NO_PERMANENT_STORE):
+            return False
+        if key in _KEPT or key == STORE or key.partition("\n")[0] in _KEPT_NAMESPACES:
+            kept = True
+        elif key == _ROOM and not kept:
+            room = message.child(_MUC_USER, "x")
+            kept = room is not None and any(child.name in ("invite", "decline") for child in room)
+    return kept
+
+
+def _own(request: Request) -> Session:
+    """The session that asks for its own archive; raises StanzaError forbidden (§8.1), also for an account that does
+    not exist, so that nobody learns whether it does."""
+    session = request.session
+    if session is None or session.account.jid != request.to:
+        raise StanzaError("forbidden")
+    return session
+
+
+def _stanza_id(by: JID, id: str) -> Element:
+    return Element(ns.STANZA_ID, "stanza-id", {"by": str(by), "id": id})
+
+
+async def _settled(written: Awaitable[None]) -> None:
+    """Wait until it is committed. Raises StanzaError: service-unavailable if the account was removed meanwhile,
+    resource-constraint while the database is away."""
+    try:
+        await written
+    except NoSuchAccount as error:
+        raise StanzaError("service-unavailable") from error
+    except StorageError as error:
+        raise StanzaError("resource-constraint") from error
+
+
+def _unknown() -> StanzaError:
+    return StanzaError("item-not-found", "No message of this archive has that id.")
+
+
+def _parts(found: Sequence[Found]) -> Sequence[Sequence[Found]]:
+    """The page in parts of some tens of kilobytes, or one message."""
+    parts: list[list[Found]] = []
+    size = 0
+    for each in found:
+        if not parts or size + each.size > _BURST:
+            parts.append([])
+            size = 0
+        parts[-1].append(each)
+        size += each.size
+    return parts

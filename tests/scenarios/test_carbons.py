@@ -103,7 +103,7 @@ async def test_the_copy_names_the_namespace_of_the_message_in_it(world: World) -
     (forwarded,) = received
     (message,) = forwarded
     assert [element.ns for element in (received, forwarded, message)] == [ns.CARBONS, ns.FORWARD, ns.CLIENT]
-    assert [element.ns for element in message] == [ns.CLIENT, "urn:x"]
+    assert [element.ns for element in message] == [ns.CLIENT, "urn:x", ns.STANZA_ID]
 
 
 async def test_no_device_gets_a_message_twice(world: World) -> None:

@@ -6,10 +6,19 @@ XEP-0184 receipts, 0085 chat states, 0333 markers, 0308 corrections, 0444 reacti
 from __future__ import annotations
 
 import pytest
+import pytest_asyncio
 
 from xmpp_server.protocol.element import Element
 
+from .conftest import HOSTS, MakeWorld
 from .world import Client, World
+
+
+@pytest_asyncio.fixture
+async def world(make_world: MakeWorld) -> World:
+    """A server without archives: messages arrive as they were sent, without the id of an archive."""
+    return await make_world(f"{HOSTS}[modules.archive]\nenabled = false")
+
 
 STORE = "<store xmlns='urn:xmpp:hints'/>"
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import pytest
+import pytest_asyncio
 
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import parse
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Child, Stanza, qname
 
+from .conftest import HOSTS, MakeWorld
 from .world import Client, World
+
+
+@pytest_asyncio.fixture
+async def world(make_world: MakeWorld) -> World:
+    """A server without archives: no id is added, so that what is there was forged."""
+    return await make_world(f"{HOSTS}[modules.archive]\nenabled = false")
+
 
 JULIET = "juliet@capulet.example"
 

@@ -186,7 +186,7 @@ class Archive(Module):
         assert account is not None
         message = passage.stanza
         if not archivable(message):
-            return None if passage.archived is None else _settled(passage.archived)
+            return None if passage.archived is None else self._sender_settled(passage)
         book = self._books.get(account.jid)
         if book is None or retraction.RETRACT in message.keys:
             return self._received_slowly(passage, account)
@@ -205,15 +205,19 @@ class Archive(Module):
         sender = passage.stanza.sender
         assert sender is not None
         if not self._wanted(book, account, sender):
-            return None if passage.archived is None else _settled(passage.archived)
+            return None if passage.archived is None else self._sender_settled(passage)
         written, id = self._add(book, account.jid, sender, passage.stanza, entombed)
         return self._receive(passage, written, _stanza_id(account.jid, id))
 
     async def _receive(self, passage: Passage, written: Awaitable[None], stanza_id: Element) -> None:
         await _settled(written)
-        if passage.archived is not None:
-            await _settled(passage.archived)
+        await self._sender_settled(passage)
         passage.stanza = passage.stanza.with_child(stanza_id)
+
+    async def _sender_settled(self, passage: Passage) -> None:
+        archived, passage.archived = passage.archived, None
+        if archived is not None:
+            await _settled(archived)
 
     @on("message_offline", Stage.LAST)
     def waiting(self, passage: Passage) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -68,6 +69,9 @@ class Router:
                 await self.bounce(passage, StanzaError("internal-server-error"))
                 return
         await self.route(passage)
+        if passage.archived is not None:  # it was refused before its receiver's archive waited for both
+            with suppress(Exception):
+                await passage.archived
 
     async def bounce(self, passage: Passage, error: StanzaError) -> None:
         """Answer the stanza with the error, where the kind of stanza is one to be answered (RFC 6120 §8.3.1)."""

@@ -13,9 +13,9 @@ SERVER="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin/xmpp-server"
 mkdir -p "$1"; D=$(cd "$1" && pwd); PORT=$2
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 for i in $(seq 100); do answers "$PORT" || break; sleep 0.1; [ "$i" = 100 ] && { echo "port $PORT is in use" >&2; exit 1; }; done
-[ "${MAM:-0}" = 0 ] || echo "MAM=$MAM: this version has no archive" >&2
 
 DIRECT_TLS="enabled = false"; [ -z "${DIRECT_TLS_PORT:-}" ] || DIRECT_TLS="port = $DIRECT_TLS_PORT"
+ARCHIVE=false; [ "${MAM:-0}" = 0 ] || ARCHIVE=true
 DATABASE=""; [ -z "${DATABASE_URL:-}" ] || DATABASE="url = '$DATABASE_URL'"
 (umask 077; cat > "$D/xmpp-server.toml" <<TOML
 [server]
@@ -41,6 +41,9 @@ open = true
 per_address = 0
 per_hour = 0
 reserved = []
+
+[modules.archive]
+enabled = $ARCHIVE
 
 [modules.contact]
 abuse = ["mailto:abuse@localhost", "xmpp:abuse@localhost"]

@@ -82,7 +82,7 @@ class App:
             await self._listen()
             undo.pop_all()
         self._tasks.append(keep(self._wheel.turn(), "wheel"))
-        self._tasks.append(keep(upkeep(self._store.offline), "upkeep"))
+        self._tasks.append(keep(upkeep(self._store, self._archived_days), "upkeep"))
 
     async def _make_admins(self) -> None:
         """Administrators without an account get one, with a password that is told once."""
@@ -167,6 +167,10 @@ class App:
         )
 
     # -- while it runs
+
+    def _archived_days(self) -> dict[str, int]:
+        """How long each host keeps archived messages, also where it does so no more."""
+        return {domain: host.modules["archive"].options.days for domain, host in self.config.hosts.items()}
 
     async def reload(self) -> None:
         """Read the configuration and the certificates again, and look for accounts that were disabled or deleted.

@@ -187,7 +187,7 @@ class Matching:
     def values(self) -> dict[str, Any]:
         values: dict[str, Any] = {
             "low": max(self.low, self.start - 1),
-            "high": min(self.high, self.end + _SKEW) if self.end < LAST - _SKEW else self.high,
+            "high": min(self.high, self.end + _SKEW + 1) if self.end < LAST - _SKEW else self.high,
             "start": self.start,
             "end": self.end,
         }

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.storage.conftest import JULIET, ROMEO
+from tests.storage.raw import query
+from xmpp_server.app.upkeep import purge_archives
+from xmpp_server.protocol.archive_preferences import Preferences
+from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.archive import LAST, ArchivedMessage, Found, Matching
+from xmpp_server.storage.errors import DatabaseClosed, NoSuchAccount
+from xmpp_server.storage.store import Store
+
+BALCONY = JULIET.with_resource("balcony")
+
+
+async def add(store: Store, *numbers: int, account: JID = ROMEO, peer: JID = BALCONY, mark: int | None = None) -> None:
+    """Messages whose number is also their time and their text."""
+    await asyncio.gather(
+        *(
+            store.archive.add(account, number, str(number).encode(), at=number, peer=peer, mark=mark)
+            for number in numbers
+        )
+    )
+
+
+async def numbers(store: Store, matching: Matching, *, limit: int = 100, backwards: bool = False) -> list[int]:
+    found = await store.archive.page(ROMEO, matching, limit=limit, backwards=backwards)
+    loaded = await store.archive.load(ROMEO, matching, found[0].n, found[-1].n) if found else []
+    assert [each.n for each in loaded] == [each.n for each in found]
+    return [each.n for each in found]
+
+
+async def test_a_message_comes_back_as_it_was_added(store: Store, romeo: JID) -> None:
+    stanza = bytes(range(256)) * 300
+    await store.archive.add(romeo, 7, stanza, at=5, peer=BALCONY)
+    assert await store.archive.page(romeo, Matching(), limit=1) == [Found(7, 5, len(stanza))]
+    assert await store.archive.load(romeo, Matching(), 7, 7) == [ArchivedMessage(7, 5, stanza)]
+    assert await store.archive.each(romeo, [7, 8]) == [ArchivedMessage(7, 5, stanza)]
+    assert await store.archive.page(JULIET, Matching(), limit=1) == []
+
+
+async def test_numbers_go_up_and_are_not_below_the_clock(store: Store) -> None:
+    before = time.time_ns() // 1000
+    first = store.archive.number(0)
+    assert first >= before
+    given = [store.archive.number(0) for _ in range(1000)]
+    assert given == sorted(set(given))
+    assert store.archive.number(2**60) == 2**60 + 1
+
+
+async def test_many_at_once_are_all_there(store: Store, romeo: JID) -> None:
+    await store.accounts.create(JULIET, {})
+    await asyncio.gather(add(store, *range(1, 500)), add(store, *range(1, 300), account=JULIET))
+    assert await store.archive.count(romeo, Matching(), 1000) == 499
+    assert await store.archive.count(JULIET, Matching(), 1000) == 299
+
+
+async def test_one_account_that_is_gone_harms_no_other(store: Store, romeo: JID) -> None:
+    nobody = JID.parse("nobody@montague.example")
+    outcomes = await asyncio.gather(
+        *(
+            store.archive.add(account, number, b"x", at=number, peer=BALCONY)
+            for number in (1, 2)
+            for account in (romeo, nobody)
+        ),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [type(None), NoSuchAccount] * 2
+    assert await numbers(store, Matching()) == [1, 2]
+
+
+async def test_it_is_committed_when_it_is_done(store: Store, romeo: JID, database_url: str) -> None:
+    await store.archive.add(romeo, 1, b"x", at=1, peer=BALCONY)
+    assert await query(database_url, "SELECT n FROM archive") == [(1,)]
+
+
+async def test_who_does_not_wait_any_more_harms_nobody(store: Store, romeo: JID) -> None:
+    first = store.archive.add(romeo, 1, b"x", at=1, peer=BALCONY)
+    second = store.archive.add(romeo, 2, b"x", at=2, peer=BALCONY)
+    first.cancel()
+    await second
+    assert await numbers(store, Matching()) == [1, 2]
+
+
+async def test_a_closed_database_says_so(store: Store, romeo: JID) -> None:
+    await store.close()
+    with pytest.raises(DatabaseClosed):
+        await store.archive.add(romeo, 1, b"x", at=1, peer=BALCONY)
+
+
+@pytest.mark.parametrize(
+    ("matching", "expected"),
+    [
+        (Matching(), [1, 2, 3, 4, 5, 6]),
+        (Matching(low=2), [3, 4, 5, 6]),
+        (Matching(high=3), [1, 2]),
+        (Matching(start=2, end=4), [2, 3, 4]),
+        (Matching(start=-(2**60)), [1, 2, 3, 4, 5, 6]),
+        (Matching(end=2**60), [1, 2, 3, 4, 5, 6]),
+        (Matching(JULIET), [1, 2, 4]),
+        (Matching(JULIET, low=1, high=4), [2]),
+        (Matching(JULIET, start=3), [4]),
+        (Matching(BALCONY), [1, 4]),
+        (Matching(BALCONY, low=1), [4]),
+        (Matching(JULIET.with_resource("b")), []),
+        (Matching(JID.parse("nurse@capulet.example")), [3]),
+        (Matching(JID.parse("zoe@capulet.example")), [5]),
+        (Matching(JID.parse("capulet.example")), []),
+    ],
+)
+async def test_pages_hold_what_matches(store: Store, romeo: JID, matching: Matching, expected: list[int]) -> None:
+    await store.accounts.create(JULIET, {})
+    await add(store, 3, account=JULIET)
+    await add(store, 1, 4)
+    await add(store, 2, peer=JULIET)
+    await add(store, 3, peer=JID.parse("nurse@capulet.example/kitchen"))
+    await add(store, 5, peer=JID.parse("zoe@capulet.example"))
+    await add(store, 6, peer=JID.parse("aaron@capulet.example/x"))
+    assert await numbers(store, matching) == expected
+    assert await numbers(store, matching, limit=2) == expected[:2]
+    assert await numbers(store, matching, limit=2, backwards=True) == expected[-2:]
+    assert await store.archive.count(romeo, matching, 10) == len(expected)
+    picked = await store.archive.pick(romeo, [6, 1, 2, 3, 4, 5, 1], matching)
+    assert picked is not None
+    assert [found.n for found in picked] == expected
+    offset = await store.archive.page(romeo, matching, limit=2, offset=1)
+    assert [found.n for found in offset] == expected[1:3]
+
+
+async def test_more_than_can_be_counted_quickly_is_not_counted(store: Store, romeo: JID) -> None:
+    await add(store, *range(1, 7))
+    assert await store.archive.count(romeo, Matching(), 6) == 6
+    assert await store.archive.count(romeo, Matching(), 5) is None
+
+
+async def test_times_hold_also_where_the_clock_was_turned_back(store: Store, romeo: JID) -> None:
+    hour = 3600_000_000
+    for n, at in ((10 * hour, 10 * hour), (10 * hour + 1, 9 * hour + 1), (10 * hour + 2, 9 * hour + 2)):
+        await store.archive.add(romeo, n, b"x", at=at, peer=BALCONY)
+    assert await numbers(store, Matching(end=9 * hour + 1)) == [10 * hour + 1]
+    assert await numbers(store, Matching(start=9 * hour + 2)) == [10 * hour, 10 * hour + 2]
+
+
+async def test_ends_and_last(store: Store, romeo: JID) -> None:
+    assert await store.archive.ends(romeo) is None
+    assert await store.archive.last(romeo) == 0
+    await add(store, 3, 5, 9)
+    assert await store.archive.ends(romeo) == ((3, 3), (9, 9))
+    assert await store.archive.last(romeo) == 9
+    assert await store.archive.has(romeo, [3, 9])
+    assert not await store.archive.has(romeo, [3, 4])
+    assert not await store.archive.has(JULIET, [3])
+    assert await store.archive.pick(romeo, [3, 4], Matching()) is None
+
+
+async def test_the_marked_are_found_newest_first_and_entombed_with_what_retracts_them(store: Store, romeo: JID) -> None:
+    await add(store, *range(1, 21), mark=-7)
+    await add(store, 21, mark=-6)
+    await add(store, 22)
+    marked = await store.archive.marked(romeo, -7)
+    assert [n for n, _ in marked] == list(range(20, 12, -1))
+    assert marked[0] == (20, b"20")
+    assert await store.archive.marked(romeo, 0) == []
+    await store.archive.add(romeo, 23, b"retract", at=23, peer=BALCONY, entombed=[(20, b"gone")])
+    assert await store.archive.each(romeo, [20]) == [ArchivedMessage(20, 20, b"gone")]
+    assert [n for n, _ in await store.archive.marked(romeo, -7)][0] == 19
+
+
+async def test_the_oldest_go_first_and_only_those(store: Store, romeo: JID) -> None:
+    """XEP-0313 §3.2: no holes"""
+    await add(store, *range(1, 101))
+    assert await store.archive.purge(romeo, before=50, limit=20) == 20
+    assert (await numbers(store, Matching()))[0] == 21
+    assert await store.archive.purge(romeo, before=50, limit=1000) == 29
+    assert (await numbers(store, Matching()))[0] == 50
+    assert await store.archive.purge(romeo, before=50, limit=1000) == 0
+
+
+async def test_all_accounts_of_a_host_are_purged_in_batches_and_no_others(store: Store, romeo: JID) -> None:
+    others = [JID.parse(f"user{number:03}@montague.example") for number in range(205)]
+    for jid in (*others, JULIET):
+        await store.accounts.create(jid, {})
+    for jid in (romeo, *others[::3], JULIET):
+        await add(store, 1, 2, 3, account=jid)
+    assert len(await store.archive.outdated(romeo.domain, before=3)) == 70
+    assert await purge_archives(store.archive, romeo.domain, before=3, batch=7, pause=0) == 2 * 70
+    assert await store.archive.outdated(romeo.domain, before=3) == []
+    assert await numbers(store, Matching()) == [3]
+    assert await store.archive.count(JULIET, Matching(), 10) == 3
+
+
+async def test_everything_goes_with_the_account(store: Store, romeo: JID, database_url: str) -> None:
+    await add(store, 1, 2)
+    await store.archive_preferences.save(romeo, Preferences("never"))
+    await store.accounts.delete(romeo)
+    assert await query(database_url, "SELECT n FROM archive") == []
+    assert await store.archive_preferences.load(romeo) is None
+    assert await store.archive.page(romeo, Matching(high=LAST), limit=5) == []
+
+
+async def test_preferences_come_back_as_they_were_saved(store: Store, romeo: JID) -> None:
+    assert await store.archive_preferences.load(romeo) is None
+    for chosen in (
+        Preferences("never", (JULIET, BALCONY), (JID.parse("mönch@kloster.example/ß"),)),
+        Preferences("roster"),
+    ):
+        await store.archive_preferences.save(romeo, chosen)
+        assert await store.archive_preferences.load(romeo) == chosen
+    with pytest.raises(NoSuchAccount):
+        await store.archive_preferences.save(JULIET, Preferences())

@@ -1,6 +1,6 @@
 """CPU of storage, client side: µs for each read and write, one at a time and 50 at a time.
 
-    python -m bench.storage [URL ...]      default: SQLite in a temporary folder, and the PostgreSQL of the tests
+python -m bench.storage [URL ...]      default: SQLite in a temporary folder, and the PostgreSQL of the tests
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import uvloop
 from xmpp_server.protocol.credentials import Verifier
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.migrate import migrate
+from xmpp_server.storage.offline import Message
 from xmpp_server.storage.roster import RosterItem
 from xmpp_server.storage.store import Store
 
@@ -73,7 +74,7 @@ async def bench(url: str) -> None:
     await measure("roster put", lambda n: store.rosters.put(person(n), RosterItem(person(n + 1), str(n))), 1000)
     await measure(
         "offline store, 300 B",
-        lambda n: store.offline.store(person(n), person(n + 1), STANZA, received=n, expires=2**60, quota=1000),
+        lambda n: store.offline.keep([Message(person(n), n, person(n + 1), STANZA, n, 2**60, 1000)]),
         1000,
     )
     await measure("offline load", lambda n: store.offline.load(person(n), now=0), 1000)

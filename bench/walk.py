@@ -33,6 +33,7 @@ from xmpp_server.routing.delivery import decide
 from xmpp_server.routing.host import Passage
 from xmpp_server.session.session import Session
 from xmpp_server.storage.migrate import migrate
+from xmpp_server.storage.offline import Message
 from xmpp_server.storage.store import Store
 
 COUNT = 3000
@@ -180,7 +181,7 @@ async def keeping(store: Store, messages: list[bytes]) -> float:
     async def some(first: int) -> None:
         for number in range(first, len(messages), 50):
             data = messages[number]
-            await store.offline.store(owner, sender, data, received=number, expires=2**60, quota=2**31)
+            await store.offline.keep([Message(owner, number, sender, data, number, 2**60, 2**31)])
 
     start = time.process_time()
     await asyncio.gather(*(some(first) for first in range(50)))

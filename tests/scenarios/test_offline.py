@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 import pytest
@@ -12,6 +13,7 @@ from xmpp_server.app.upkeep import purge
 from xmpp_server.protocol.delay import parse_time
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.offline import Message
 
 from .conftest import HOSTS, MakeWorld
 from .world import Client, World
@@ -88,6 +90,7 @@ async def test_a_message_to_a_resource_that_is_gone_waits_as_it_is(world: World)
     await world.account("juliet@localhost")
     romeo = await world.login("romeo@localhost/orchard")
     romeo.send(say("chat", "juliet@localhost/gone"))
+    await world.settle()
     juliet = await world.login("juliet@localhost/balcony")
     await juliet.receives(f"<message to='juliet@localhost/gone'><body>chat</body>{DELAY}</message>")
 
@@ -142,6 +145,7 @@ async def test_what_a_session_did_not_take_goes_to_the_next_one(world: World) ->
         return False
 
     balcony.drained = drained  # type: ignore[method-assign]
+    balcony.stalled = True
     balcony.send("<presence/>")
     await full.wait()
     romeo.send(say("130"))  # the session holds it back, and never gets it
@@ -193,14 +197,14 @@ async def test_messages_on_their_way_into_the_database_are_not_overtaken(world: 
     romeo = await world.login("romeo@localhost/orchard")
     juliet = await world.connect("juliet@localhost/balcony")
     waiting = world.store.offline
-    store, started, goes = waiting.store, asyncio.Event(), asyncio.Event()
+    write, started, goes = waiting.keep, asyncio.Event(), asyncio.Event()
 
-    async def slow(*args: object, **options: object) -> int:
+    async def slow(messages: Sequence[Message]) -> Collection[tuple[JID, int]]:
         started.set()
         await goes.wait()
-        return await store(*args, **options)  # type: ignore[arg-type]
+        return await write(messages)
 
-    waiting.store = slow  # type: ignore[method-assign, assignment]
+    waiting.keep = slow  # type: ignore[method-assign]
     nurse = await world.login("nurse@localhost/hall")
     romeo.send(say("1"))
     await started.wait()
@@ -313,7 +317,7 @@ async def test_what_is_older_than_its_days_is_not_delivered_any_more(world: Worl
     (waiting,) = await world.store.offline.load(JULIET, now=now)
     assert waiting.expires == waiting.received + days_30
     jid = JID.parse("romeo@localhost")
-    await world.store.offline.store(JULIET, jid, b"<late/>", received=now - days_30, expires=now, quota=10)
+    await world.store.offline.keep([Message(JULIET, 1, jid, b"<late/>", now - days_30, now)])
     juliet = await world.login("juliet@localhost/balcony")
     assert texts(juliet) == ["kept"]
     await juliet.receives("<message/>")
@@ -324,7 +328,7 @@ async def test_what_is_older_than_its_days_is_not_delivered_any_more(world: Worl
 async def test_all_that_has_expired_is_removed_in_batches(world: World) -> None:
     jid = await world.account("juliet@localhost")
     for number in range(25):
-        await world.store.offline.store(jid, jid, b"<late/>", received=number, expires=number + 1, quota=100)
+        await world.store.offline.keep([Message(jid, number, jid, b"<late/>", number, number + 1)])
     assert await purge(world.store.offline, now=20, batch=7, pause=0) == 20
     assert await world.store.offline.count(jid) == 5
 

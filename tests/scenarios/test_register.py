@@ -9,6 +9,7 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.iq import Target
+from xmpp_server.storage.offline import Message
 from xmpp_server.storage.reports import Report
 from xmpp_server.storage.schema import metadata
 from xmpp_server.storage.statement import Statement
@@ -259,7 +260,7 @@ async def test_a_removed_account_ends_its_sessions_and_leaves_no_row(world: Worl
     await change(bill, "<username>bill</username><password>old</password>")
     home = await world.login("bill@localhost/home")
     await world.store.reports.add(BILL, Report(BILL, "r", 1))
-    await world.store.offline.store(BILL, BILL, b"<message/>", received=1, expires=2**60, quota=9)
+    await world.store.offline.keep([Message(BILL, 1, BILL, b"<message/>", 1, 2**60)])
     juliet.inbox.clear()
     bill.inbox.clear()
     bill.send(f"<iq type='set' id='unreg1'><query xmlns='{NS}'><remove/></query></iq>")

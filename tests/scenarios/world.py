@@ -106,6 +106,11 @@ class World:
 
     async def settle(self) -> None:
         """Return when all that any client sent is handled, and what the server does because of it in the background."""
+        await self._work()
+        await self.core.ledger.quiet()
+        await self._work()
+
+    async def _work(self) -> None:
         while working := [client.worker for client in self.clients if client.worker is not None] + list(tasks._kept):
             await asyncio.gather(*working)
 
@@ -114,6 +119,7 @@ class World:
         await self.settle()
         for client in self.clients:
             await client.disconnect()
+        await self.core.ledger.close()
         await self.store.close()
 
 

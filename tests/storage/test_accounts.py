@@ -10,6 +10,7 @@ from xmpp_server.protocol.credentials import Credentials, Hash, Verifier
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.accounts import AccountEntry
 from xmpp_server.storage.errors import AccountExists, NoSuchAccount
+from xmpp_server.storage.offline import Message
 from xmpp_server.storage.reports import Report
 from xmpp_server.storage.roster import RosterItem
 from xmpp_server.storage.store import Store
@@ -105,7 +106,7 @@ async def test_a_deleted_account_leaves_no_row_in_any_table_and_others_keep_thei
         await store.accounts.create(account, VERIFIERS)
         await store.rosters.put(account, RosterItem(other, "name", "both", groups=("friends",)))
         await store.rosters.put(account, RosterItem(JID.parse("x@x.example"), pending_in=b"<presence/>", listed=False))
-        await store.offline.store(account, other, b"<message/>", received=1, expires=2, quota=10)
+        await store.offline.keep([Message(account, 1, other, b"<message/>", 1, 2)])
         await store.blocking.add(account, [other])
         store.last_activity.put(account, 1, "gone")
         await store.reports.add(account, Report(other, "urn:xmpp:reporting:spam", 1))
@@ -121,7 +122,7 @@ async def test_a_deleted_account_leaves_no_row_in_any_table_and_others_keep_thei
     await store.accounts.create(ROMEO, {})
     state = await store.login_state(ROMEO)
     assert state is not None
-    assert (state.roster.version, state.roster.items, state.blocked, state.offline) == (0, {}, frozenset(), 0)
+    assert (state.roster.version, state.roster.items, state.blocked, state.newest) == (0, {}, frozenset(), 0)
 
 
 async def _owners(url: str) -> dict[str, list[str]]:

@@ -5,6 +5,7 @@ import pytest
 from tests.storage.conftest import JULIET, ROMEO
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.login import LoginState
+from xmpp_server.storage.offline import Message
 from xmpp_server.storage.roster import Roster, RosterItem
 from xmpp_server.storage.store import Store
 
@@ -27,7 +28,7 @@ async def test_an_account_goes_online_with_what_its_repositories_hold(store: Sto
     blocked = frozenset({JID.parse("x.example"), JID.parse("y@x.example/z")})
     await store.blocking.add(romeo, blocked)
     for number in range(3):
-        await store.offline.store(romeo, JULIET, b"<message/>", received=number, expires=9, quota=9)
+        await store.offline.keep([Message(romeo, number + 1, JULIET, b"<message/>", number, 9)])
     await store.accounts.create(JULIET, {})
     await store.rosters.put(JULIET, RosterItem(romeo))
     await store.blocking.add(JULIET, [romeo])

@@ -12,6 +12,7 @@ from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.routing.account import Account, Accounts
 from xmpp_server.routing.host import Host
+from xmpp_server.routing.ledger import Ledger
 from xmpp_server.routing.router import Router
 from xmpp_server.session.binding import Binder
 from xmpp_server.session.local import LocalRoute
@@ -30,6 +31,7 @@ class Core:
         self.config = config
         self.router = Router()
         self.accounts = Accounts(self._load)
+        self.ledger = Ledger(self.router, self.accounts, store.offline)
         self.rosters = LiveRosters(store.rosters)
         self.subscriptions = Subscriptions(self.router, self.rosters, limits.roster_items)
         self.presence = Presence(self.router, self.accounts, store.rosters, self.subscriptions)
@@ -37,19 +39,22 @@ class Core:
             self.router, self.accounts, self.presence, config.options.server.conflict, limits.sessions_per_account
         )
         self.passwords = Passwords(config.options.sasl.iterations)
-        self.router.routes.append(LocalRoute(self.router, self.accounts, self.presence, self.subscriptions))
+        self.router.routes.append(LocalRoute(self.router, self.accounts, self.ledger, self.presence, self.subscriptions))
         self.modules: dict[str, dict[str, Module]] = {}
         """By domain and name: all that are in use."""
         self._store = store
         sessions = (self.rosters, self.subscriptions, self.presence, self.binder, self.passwords)
-        own = (self.router, self.accounts, *sessions, store)
+        own = (self.router, self.accounts, self.ledger, *sessions, store)
         self._parts: dict[Any, Any] = {type(part): part for part in (*own, *vars(store).values())}
         for domain, host in config.hosts.items():
             self.add_host(domain, host.modules)
 
     async def _load(self, jid: JID) -> Account | None:
         state = await self._store.login_state(jid)
-        return None if state is None else Account(jid, state.roster, state.blocked, waiting=state.offline > 0)
+        if state is None:
+            return None
+        self.ledger.newest = max(self.ledger.newest, state.newest)
+        return Account(jid, state.roster, state.blocked, waiting=state.newest > 0)
 
     async def end_unusable(self) -> None:
         """End the sessions of accounts that were disabled or deleted from outside."""

@@ -23,6 +23,7 @@ from xmpp_server.protocol.hints import NO_COPY
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import BODY, Stanza, qname
 from xmpp_server.routing.account import Account, Session
+from xmpp_server.routing.entry import Entry
 from xmpp_server.routing.hooks import Stage
 from xmpp_server.routing.host import Passage
 from xmpp_server.routing.iq import Request, Target
@@ -105,7 +106,7 @@ class Carbons(Module):
         sender = passage.stanza.sender
         assert sender is not None
         excluded = targets if passage.session is None else (*targets, passage.session)
-        self._copy("received", passage.stanza, account, sender.bare, excluded)
+        self._copy("received", passage.stanza, account, sender.bare, excluded, passage.entry)
 
     def _copy(
         self,
@@ -114,6 +115,7 @@ class Carbons(Module):
         account: Account,
         peer: JID,
         excluded: list[Session] | tuple[Session, ...],
+        entry: Entry | None = None,
     ) -> None:
         if message.type == "error":
             if (account.jid, peer, message.id) not in self._copied:
@@ -127,7 +129,11 @@ class Carbons(Module):
         copy = carbon(direction, account.jid, message)
         for session in account.sessions.values():
             if session.carbons and session not in excluded:
-                session.deliver(copy.stamped(to=session.jid))
+                addressed = copy.stamped(to=session.jid)
+                if entry is None:
+                    session.deliver(addressed)
+                else:
+                    entry.give(session, addressed)
 
 
 def _own(request: Request) -> Session:

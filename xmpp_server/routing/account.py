@@ -13,7 +13,8 @@ from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.storage.roster import Roster
 
 if TYPE_CHECKING:
-    from .effects import Receipt
+    from .effects import Budget, Receipt
+    from .entry import Line
     from .host import Host
 
 
@@ -35,9 +36,16 @@ class Session(Protocol):
     """Whether it enabled carbons (XEP-0280 §4)."""
     blocklist_pushes: bool
     """Whether it asked for the blocklist, and so gets its changes (XEP-0191 §3.2)."""
+    budget: Budget
+    """What of its messages is under way and not safe yet."""
 
     @property
     def resource(self) -> str: ...
+
+    @property
+    def hibernates(self) -> bool:
+        """Whether it waits for its client to come back (XEP-0198 §5); what is delivered is kept for that."""
+        ...
 
     def deliver(self, stanza: Stanza, receipt: Receipt | None = None) -> bool:
         """Put the stanza into the session's outbox. Never waits. False: the session is gone or its outbox is full, and
@@ -56,9 +64,12 @@ class Session(Protocol):
         """Hold live messages back until `release` is called as often, for what is older goes first."""
         ...
 
-    def release(self) -> list[Stanza]:
-        """Deliver what was held back, if nobody else holds; returns what could not be delivered any more, and nobody
-        is told of by a receipt."""
+    def release(self) -> None:
+        """Deliver what was held back, if nobody else holds."""
+        ...
+
+    def oldest_held(self) -> Receipt | None:
+        """The first receipt of what is held back."""
         ...
 
     def close(self, error: StreamError | None = None) -> None:
@@ -71,10 +82,10 @@ class Session(Protocol):
 
 
 class Account:
-    """An account of ours while it is in use: its sessions by resource, roster and blocklist, and whether messages may
-    wait for it."""
+    """An account of ours while it is in use: its sessions by resource, roster and blocklist, its messages in flight
+    (None: there never were any), and whether others may wait for it."""
 
-    __slots__ = ("_lock", "blocked", "jid", "roster", "sessions", "users", "waiting")
+    __slots__ = ("_lock", "blocked", "jid", "line", "roster", "sessions", "users", "waiting")
 
     def __init__(self, jid: JID, roster: Roster, blocked: frozenset[JID], *, waiting: bool = True) -> None:
         self.jid = jid
@@ -83,6 +94,7 @@ class Account:
         self.sessions: dict[str, Session] = {}
         self.users = 0
         self.waiting = waiting
+        self.line: Line | None = None
         self._lock: asyncio.Lock | None = None
 
     @property
@@ -95,6 +107,11 @@ class Account:
     def available(self) -> list[Session]:
         """The sessions that sent available presence."""
         return [session for session in self.sessions.values() if session.presence is not None]
+
+    def knows(self, sender: JID) -> bool:
+        """Whether the sender is no stranger: in the roster, the account itself, or its host."""
+        contact = self.roster.items.get(sender.bare)
+        return (contact is not None and contact.listed) or sender.bare == self.jid or str(sender) == self.jid.domain
 
     def shows_presence_to(self, viewer: JID) -> bool:
         """Whether the viewer may see the account's presence: it is his own, or he has a subscription to it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,8 +11,11 @@ if TYPE_CHECKING:
 
 
 class Effect:
-    """What an inbound stanza brings about, until it stands: in a committed transaction, acknowledged by all whom it went
-    to, or answered with an error. Until then the server must not say that it has handled the stanza (XEP-0198 §4)."""
+    """What an inbound stanza brings about, until it stands.
+
+    That is: until it is in a committed transaction, acknowledged by all whom it went to, or answered with an error.
+    Until then the server must not say that it has handled the stanza (XEP-0198 §4).
+    """
 
     __slots__ = ("_callbacks", "done")
 
@@ -37,6 +41,40 @@ class Effect:
             self._callbacks = [callback]
         else:
             self._callbacks.append(callback)
+
+
+class Budget:
+    """How many octets of a session's stanzas are under way and not safe yet; beyond `most` it is not read further."""
+
+    __slots__ = ("_waiting", "most", "used")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.used = 0
+        self._waiting: asyncio.Future[None] | None = None
+
+    def take(self, size: int) -> None:
+        """So much more is under way."""
+        self.used += size
+
+    def give(self, size: int) -> None:
+        """So much is safe now."""
+        self.used -= size
+        if self._waiting is not None and self.used <= self.most:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Let whoever waits for room go on."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.set_result(None)
+
+    async def room(self) -> None:
+        """Wait until there is room, or until `go_on`."""
+        if self.used > self.most:
+            if self._waiting is None:
+                self._waiting = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._waiting)
 
 
 class Receipt(Protocol):

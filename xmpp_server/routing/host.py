@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from xmpp_server.protocol.disco import Identity
 from xmpp_server.protocol.element import Element
@@ -13,6 +14,7 @@ from xmpp_server.protocol.stanza import Stanza
 
 from .account import Account, Session
 from .effects import Effect
+from .entry import Entry
 from .hooks import Collector, Filter, Notice
 from .iq import Requests
 
@@ -25,10 +27,11 @@ class Passage:
     it is delivered to, once this is decided. `effect` is what it brings about and does not stand yet; None where that
     is safe when routing returns, or nothing that is kept. `archived` is done when the message is in the archive of its
     sender (None: it is, or is to be in none), `copy` the message as other sessions of its sender are to see it (None: as
-    it is).
+    it is). `entry` is what copies for other sessions of the account are given with, so that they count like the message
+    itself (None: they do not).
     """
 
-    __slots__ = ("account", "archived", "copy", "effect", "session", "stanza", "targets")
+    __slots__ = ("account", "archived", "copy", "effect", "entry", "session", "stanza", "targets")
 
     def __init__(self, stanza: Stanza, session: Session | None = None, account: Account | None = None) -> None:
         self.stanza = stanza
@@ -36,6 +39,7 @@ class Passage:
         self.account = account
         self.targets: list[Session] = []
         self.effect: Effect | None = None
+        self.entry: Entry | None = None
         self.archived: Awaitable[None] | None = None
         self.copy: Stanza | None = None
 
@@ -89,6 +93,19 @@ class StreamFeatures:
     elements: list[Element] = field(default_factory=list)
 
 
+class Keeping(Protocol):
+    """How messages are kept at a host: how many for one account, how many of them from strangers, for how many days."""
+
+    @property
+    def quota(self) -> int: ...
+
+    @property
+    def strangers(self) -> int: ...
+
+    @property
+    def days(self) -> int: ...
+
+
 class Hooks:
     """All hooks of a host.
 
@@ -105,6 +122,8 @@ class Hooks:
         self.iq_in = Filter[Passage]("iq_in")
         # a message that no session takes; a listener that keeps it returns DROPPED; `passage.account` is set
         self.message_offline = Filter[Passage]("message_offline")
+        # messages wait for an account that has sessions
+        self.messages_waiting = Notice[Account]("messages_waiting")
         # a message that went to `passage.targets`
         self.message_delivered = Notice[Passage]("message_delivered")
         self.session_bound = Notice[Session]("session_bound")
@@ -114,6 +133,8 @@ class Hooks:
         self.session_updated = Notice[Session]("session_updated")
         # unavailable presence, sent by the client or for it; the stanza is the one that is broadcast
         self.session_unavailable = Notice[tuple[Session, Stanza]]("session_unavailable")
+        # the client came back to its session, which stood all the while (XEP-0198 §5)
+        self.session_resumed = Notice[Session]("session_resumed")
         self.session_closed = Notice[Session]("session_closed")
         self.blocked = Notice[Block]("blocked")
         self.account_created = Notice[JID]("account_created")
@@ -136,6 +157,8 @@ class Host:
         self.requests = Requests()
         self.features: set[str] = set()
         self.account_features: set[str] = set()
+        self.keeping: Keeping | None = None
+        """None: no message is kept."""
         self._offered: dict[tuple[bool, bool], tuple[Element, ...]] = {}
 
     async def stream_features(self, *, encrypted: bool, authenticated: bool) -> tuple[Element, ...]:
@@ -157,5 +180,6 @@ class Host:
             hook.clear()
         self.requests.clear()
         self._offered = {}
+        self.keeping = None
         self.features.clear()
         self.account_features.clear()

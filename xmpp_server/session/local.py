@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.routing.account import Account, Accounts
+from xmpp_server.routing.account import Account, Accounts, Session
 from xmpp_server.routing.delivery import Action, decide
 from xmpp_server.routing.hooks import Filter
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.iq import Target
+from xmpp_server.routing.ledger import Ledger
 from xmpp_server.routing.router import Router
 
 from .presence import Presence
@@ -21,9 +22,17 @@ class LocalRoute:
 
     name = "local"
 
-    def __init__(self, router: Router, accounts: Accounts, presence: Presence, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self,
+        router: Router,
+        accounts: Accounts,
+        ledger: Ledger,
+        presence: Presence,
+        subscriptions: Subscriptions,
+    ) -> None:
         self._router = router
         self._accounts = accounts
+        self._ledger = ledger
         self._presence = presence
         self._subscriptions = subscriptions
 
@@ -84,10 +93,7 @@ class LocalRoute:
         sessions = account.sessions if account is not None else None
         action, chosen = decide("message", stanza.type, stanza.to.resource, sessions)
         if action is Action.DELIVER:
-            passage.targets = [session for session in chosen if session.deliver(stanza)]
-            if passage.targets:
-                if hooks.message_delivered:
-                    await hooks.message_delivered.run(passage)
+            if await self._deliver(host, passage, chosen):
                 return
             action, _ = decide("message", stanza.type, stanza.to.resource, {})
         if action is Action.OFFLINE and account is not None:
@@ -95,6 +101,29 @@ class LocalRoute:
                 raise StanzaError("service-unavailable")
         elif action is not Action.IGNORE:
             raise StanzaError("service-unavailable")
+
+    async def _deliver(self, host: Host, passage: Passage, chosen: tuple[Session, ...]) -> bool:
+        """Give the message to these sessions; False: none of them takes it."""
+        stanza = passage.stanza
+        entry = passage.entry = self._ledger.open(host, passage)
+        hook = host.hooks.message_delivered
+        if entry is None:
+            passage.targets = [session for session in chosen if session.deliver(stanza)]
+            if passage.targets and hook:
+                await hook.run(passage)
+            return bool(passage.targets)
+        passage.targets = [session for session in chosen if entry.give(session, stanza)]
+        if not passage.targets:
+            return False
+        self._ledger.enter(entry)
+        if entry.kept:
+            passage.effect = entry
+        try:
+            if hook:
+                await hook.run(passage)
+        finally:
+            entry.complete()
+        return True
 
     async def _iq(self, host: Host, account: Account | None, passage: Passage) -> None:
         if not await self._passes(host.hooks.iq_in, passage):

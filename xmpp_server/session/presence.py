@@ -73,8 +73,7 @@ class Presence:
             else:
                 await hooks.session_updated.run(session)
         finally:
-            for message in session.release():  # the session is gone already
-                await session.host.hooks.message_offline.run(Passage(message, None, session.account))
+            session.release()
 
     async def _unavailable(self, session: Session, stanza: Stanza) -> None:
         was_available = session.presence is not None

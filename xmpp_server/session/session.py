@@ -9,7 +9,7 @@ from xmpp_server.protocol.errors import StanzaError, StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.account import Account
-from xmpp_server.routing.effects import Effect, Receipt
+from xmpp_server.routing.effects import Budget, Effect, Receipt
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.router import Router
 
@@ -37,6 +37,7 @@ class Sink(Protocol):
 
 
 _MOST_HELD: Final = 1_000_000  # octets
+_MOST_UNDER_WAY: Final = 1_000_000  # octets
 _ENVELOPE: Final = 500
 
 
@@ -54,6 +55,7 @@ class Session:
         "_unwritten",
         "account",
         "blocklist_pushes",
+        "budget",
         "carbons",
         "directed",
         "host",
@@ -80,12 +82,18 @@ class Session:
         self.interested = False
         self.carbons = False
         self.blocklist_pushes = False
+        self.budget = Budget(_MOST_UNDER_WAY)
         self.directed: set[JID] | None = None
         """Whom it sent directed presence to and who is not told by its broadcasts (RFC 6121 §4.6)."""
 
     @property
     def resource(self) -> str:
         return self.jid.resource
+
+    @property
+    def hibernates(self) -> bool:
+        """Whether it waits for its client to come back."""
+        return False
 
     # -- to the client
 
@@ -120,22 +128,21 @@ class Session:
         """Hold live messages back until `release` is called as often, for what is older goes first."""
         self._holds += 1
 
-    def release(self) -> list[Stanza]:
-        """Deliver what was held back, if nobody else holds; returns what could not be delivered any more, and nobody
-        is told of by a receipt."""
+    def release(self) -> None:
+        """Deliver what was held back, if nobody else holds."""
         self._holds -= 1
         if self._holds or self._held is None:
-            return []
+            return
         held, self._held, self._held_size = self._held, None, 0
-        left: list[Stanza] = []
         delivered = True
         for stanza, receipt in held:
             delivered = delivered and self.deliver(stanza, receipt)
             if not delivered and receipt is not None:
                 receipt.lost(self)
-            elif not delivered:
-                left.append(stanza)
-        return left
+
+    def oldest_held(self) -> Receipt | None:
+        """The first receipt of what is held back."""
+        return next((receipt for _, receipt in self._held or () if receipt is not None), None)
 
     def _hold_back(self, stanza: Stanza, receipt: Receipt | None) -> bool:
         size = len(stanza.payload) + _ENVELOPE
@@ -167,6 +174,8 @@ class Session:
             # RFC 6120 §10.3.1: without `to` it is for the account itself
             passage = Passage(stanza.stamped(sender=self.jid, to=to or self.account.jid), self)
             await self._router.leave(passage, hooks.message_out)
+            if self.budget.used > self.budget.most:
+                await self.budget.room()
             return passage.effect
         if name == "iq":
             passage = Passage(stanza.stamped(sender=self.jid, to=to or self.account.jid), self)

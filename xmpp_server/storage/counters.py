@@ -21,7 +21,7 @@ counters: Final = Table(
     sqlite_with_rowid=False,
 )
 
-Counter = Literal["inbox", "report", "roster", "roster forgotten"]
+Counter = Literal["report", "roster", "roster forgotten"]
 
 _new = insert(counters).values(account=bindparam("account"), name=bindparam("name"), value=bindparam("value"))
 _NEXT: Final = Statement(

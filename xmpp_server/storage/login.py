@@ -30,18 +30,18 @@ _STATE: Final = Statement(
         select(literal_column(str(_CONTACT)), *ITEM).where(is_owner, is_current),
         _part(_BLOCKED, jid=blocks.c.jid).where(blocks.c.account == bindparam("account")),
         _part(_VERSION, version=func.coalesce(_version, 0)).where(accounts.c.account == bindparam("account")),
-        _part(_WAITING, version=func.count()).select_from(inbox).where(inbox.c.account == bindparam("account")),
+        _part(_WAITING, version=func.coalesce(func.max(inbox.c.id), 0)).select_from(inbox).where(inbox.c.account == bindparam("account")),
     )
 )
 
 
 @dataclass(frozen=True, slots=True)
 class LoginState:
-    """Roster, blocklist, and how many messages wait, all of one moment."""
+    """Roster, blocklist, and the id of the newest message that waits (0: none does), all of one moment."""
 
     roster: Roster
     blocked: frozenset[JID]
-    offline: int
+    newest: int
 
 
 async def login_state(database: Database, account: JID) -> LoginState | None:
@@ -49,7 +49,7 @@ async def login_state(database: Database, account: JID) -> LoginState | None:
     items: dict[JID, RosterItem] = {}
     blocked: set[JID] = set()
     version: int | None = None
-    waiting = 0
+    newest = 0
     for kind, *columns in await database.all(_STATE, account=str(account)):
         if kind == _CONTACT:
             item = item_of(columns)
@@ -59,5 +59,5 @@ async def login_state(database: Database, account: JID) -> LoginState | None:
         elif kind == _VERSION:
             version = columns[_NUMBER]
         else:
-            waiting = columns[_NUMBER]
-    return None if version is None else LoginState(Roster(version, items), frozenset(blocked), waiting)
+            newest = columns[_NUMBER]
+    return None if version is None else LoginState(Roster(version, items), frozenset(blocked), newest)

@@ -1,18 +1,20 @@
-"""Messages that wait for an account that is away (XEP-0160)."""
+"""The inbox: messages that wait for an account that is away (XEP-0160), or for those whom they went to to have them.
+
+Whoever writes gives the ids, so that a row stands in the order in which its message came, whenever it is written, and
+writing it once more changes nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, bindparam, delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from xmpp_server.protocol.jid import JID
-from xmpp_server.storage.counters import next_value
 from xmpp_server.storage.database import Database
-from xmpp_server.storage.errors import QuotaExceeded
 from xmpp_server.storage.schema import Address, metadata, owner
 from xmpp_server.storage.statement import Statement
 from xmpp_server.storage.transaction import Transaction
@@ -34,7 +36,9 @@ _COUNT: Final = Statement(select(func.count()).select_from(inbox).where(_is_owne
 _COUNT_TO: Final = Statement(
     select(func.count()).select_from(select(inbox.c.id).where(_is_owner).limit(bindparam("quota")).subquery())
 )
-_STORE: Final = Statement(insert(inbox).values({column.name: bindparam(column.name) for column in inbox.columns}))
+_STORE: Final = Statement(
+    insert(inbox).values({column.name: bindparam(column.name) for column in inbox.columns}).on_conflict_do_nothing()
+)
 _LOAD: Final = Statement(
     select(inbox.c.id, inbox.c.sender, inbox.c.stanza, inbox.c.received, inbox.c.expires)
     .where(_is_owner, inbox.c.id > bindparam("after"), inbox.c.expires > bindparam("now"))
@@ -55,8 +59,22 @@ _PURGE: Final = Statement(
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """A message to be kept. `id` goes up with each of an account; `received` and `expires` are in microseconds; with
+    `quota` messages of the account in the inbox already it is refused (None: never)."""
+
+    account: JID
+    id: int
+    sender: JID
+    stanza: bytes
+    received: int
+    expires: int
+    quota: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OfflineMessage:
-    """A message that waits. `id` counts up for each account, in the order in which the messages were stored."""
+    """A message that waits: in the order of the ids."""
 
     id: int
     sender: JID
@@ -71,17 +89,40 @@ class Offline:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def store(self, account: JID, sender: JID, stanza: bytes, *, received: int, expires: int, quota: int) -> int:
-        """Keep a message; its id. Raises QuotaExceeded if `quota` messages wait already, NoSuchAccount."""
+    async def keep(self, messages: Sequence[Message]) -> Collection[tuple[JID, int]]:
+        """Keep all of them in one transaction; account and id of those that were refused for their quota. Raises
+        NoSuchAccount, and then keeps none."""
 
-        async def work(transaction: Transaction) -> int:
-            row = await transaction.one(_COUNT_TO, account=str(account), quota=quota)
-            if row is None or row[0] >= quota:
-                raise QuotaExceeded(f"{quota} messages wait for {account}")
-            id_ = await next_value(transaction, account, "inbox")
-            values: dict[str, Any] = {"account": str(account), "id": id_, "sender": str(sender), "stanza": stanza}
-            await transaction.run(_STORE, **values, received=received, expires=expires)
-            return id_
+        async def work(transaction: Transaction) -> set[tuple[JID, int]]:
+            refused: set[tuple[JID, int]] = set()
+            waiting: dict[JID, int] = {}
+            most = max((message.quota or 0 for message in messages), default=0)
+            rows = []
+            for message in messages:
+                account = message.account
+                if most and account not in waiting:
+                    counted = await transaction.one(_COUNT_TO, account=str(account), quota=most)
+                    waiting[account] = counted[0] if counted is not None else 0
+                if message.quota is not None and waiting.get(account, 0) >= message.quota:
+                    refused.add((account, message.id))
+                    continue
+                if most:
+                    waiting[account] += 1
+                rows.append(
+                    {
+                        "account": str(account),
+                        "id": message.id,
+                        "sender": str(message.sender),
+                        "stanza": message.stanza,
+                        "received": message.received,
+                        "expires": message.expires,
+                    }
+                )
+            if len(rows) == 1:
+                await transaction.run(_STORE, **rows[0])
+            elif rows:
+                await transaction.many(_STORE, rows)
+            return refused
 
         return await self._database.write(work)
 
@@ -93,9 +134,9 @@ class Offline:
             for id_, sender, stanza, received, expires in rows
         ]
 
-    async def delete(self, account: JID, ids: Iterable[int]) -> None:
-        """Forget these messages; what is gone already is left out."""
-        rows = [{"account": str(account), "id": id_} for id_ in ids]
+    async def delete(self, messages: Iterable[tuple[JID, int]]) -> None:
+        """Forget these messages, given by account and id; what is gone already is left out."""
+        rows = [{"account": str(account), "id": id_} for account, id_ in messages]
 
         async def work(transaction: Transaction) -> None:
             await transaction.many(_DELETE, rows)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from xmpp_server.modules.offline import Fate, fate
 from xmpp_server.protocol.element import parse
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.routing.fate import Fate, fate
 
 BODY = "<body>Hi</body>"
 COMPOSING = "<composing xmlns='http://jabber.org/protocol/chatstates'/>"

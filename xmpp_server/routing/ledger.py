@@ -1,0 +1,440 @@
+"""The ledger: how no message is lost between the one who sends it and the devices that it is for (`docs/ledger.md`).
+
+Every message worth keeping that goes to sessions of ours has an *entry* while it is in flight. It is resolved when all
+of them have acknowledged it or ended. If that takes longer than the deadline, it is written to the inbox, and if all
+end without an acknowledgement, it stays there and waits for the next session. What goes to nobody is written at once.
+So what is acknowledged in time costs no write.
+
+Ids count up in the order in which messages come, and rows are read in their order, whenever they were written. All
+that is due at the same time is written together, and an account's younger messages with its older ones, so that a crash
+leaves no later message without an earlier one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from itertools import islice
+from typing import Final, Protocol
+
+import structlog
+
+from xmpp_server.protocol import ns
+from xmpp_server.protocol.delay import delay
+from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.storage.errors import NoSuchAccount, StorageError, Unavailable
+from xmpp_server.storage.offline import Message
+from xmpp_server.util.tasks import keep
+
+from .account import Account, Accounts, Session
+from .entry import DOUBTFUL, WRITING, WRITTEN, Entry, Line
+from .fate import Fate, fate
+from .host import Host, Passage
+from .router import Router
+
+_log = structlog.get_logger()
+
+DEADLINE: Final = 0.3
+"""Seconds after which a message that is not acknowledged is written."""
+_FORGET: Final = 0.2  # seconds for which rows that are no longer needed are gathered
+_MOST_FORGOTTEN: Final = 500  # rows that are deleted at once
+_MOST: Final = 64_000_000
+"""Octets of messages that may wait for a database that is slow or away; further ones are answered with an error."""
+_LARGE: Final = 500  # messages that are written at once, about
+_PAUSES: Final = (0.1, 0.5, 2.0, 5.0)  # seconds until the next attempt while the database is away
+_NOT_ANSWERED: Final = ("error", "headline")
+_DAYS: Final = 30
+_DAY: Final = 86_400_000_000  # microseconds
+
+
+class Inbox(Protocol):
+    """What the ledger needs of the inbox (`storage.offline.Offline`)."""
+
+    async def keep(self, messages: list[Message]) -> Collection[tuple[JID, int]]: ...
+
+    async def delete(self, messages: Iterable[tuple[JID, int]]) -> None: ...
+
+
+class Ledger:
+    """The messages in flight to all accounts, and the way of those that stay into the inbox."""
+
+    def __init__(self, router: Router, accounts: Accounts, inbox: Inbox) -> None:
+        self._router = router
+        self._accounts = accounts
+        self._inbox = inbox
+        self.newest = 0
+        """The last id that was given; whoever loads an account raises it to what stands in its inbox."""
+        self.size = 0
+        """Octets of what is in memory only."""
+        self._fresh: dict[Entry, None] = {}
+        self._older: dict[Entry, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: dict[Account, None] = {}
+        self._forgotten: dict[tuple[JID, int], None] = {}
+        self._forgetting: asyncio.TimerHandle | None = None
+        self._forget_now = False
+        self._writer: asyncio.Task[None] | None = None
+        self._round: asyncio.Future[None] | None = None
+        self._again: asyncio.Event | None = None
+        self._closing = False
+
+    # -- on its way to sessions
+
+    def open(self, host: Host, passage: Passage) -> Entry | None:
+        """The entry for a message to an account of the host, to be given to sessions; None for one that may get lost.
+
+        Raises StanzaError while too much waits for the database.
+        """
+        stanza, account = passage.stanza, passage.account
+        assert account is not None
+        judged = fate(stanza)
+        if judged is Fate.KEEP and host.keeping is not None:
+            if self.size > _MOST:
+                raise StanzaError("resource-constraint", "the server cannot keep messages at the moment")
+            return Entry(self, account, stanza, passage.session, kept=True)
+        if judged is Fate.DROP or stanza.type in _NOT_ANSWERED:
+            return None
+        return Entry(self, account, stanza, passage.session, kept=False)
+
+    def enter(self, entry: Entry) -> None:
+        """Take the entry in, whose message some sessions have in their outboxes; `entry.complete` follows."""
+        if not entry.kept:
+            return
+        now = time.time_ns() // 1000
+        entry.received = now
+        entry.id = self.newest = now if now > self.newest else self.newest + 1
+        account = entry.account
+        account.users += 1
+        line = account.line
+        if line is None:
+            line = account.line = Line()
+        line.unwritten[entry.id] = entry
+        self._fresh[entry] = None
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(DEADLINE / 2, self._tick)
+        self.size += entry.size
+        if entry.sender is not None:
+            entry.sender.budget.take(entry.size)
+
+    def keep(self, entry: Entry) -> None:
+        """Write the message, which goes to no session now, to the inbox."""
+        self.enter(entry)
+        entry.complete()
+
+    def resolve(self, entry: Entry) -> None:
+        """No session has it any more: each has acknowledged it or ended."""
+        if not entry.kept:
+            if entry.seen:
+                entry.stands()
+            else:
+                self._answer(entry, StanzaError("service-unavailable"))
+        elif entry.seen:
+            if entry.state < WRITING:
+                self._drop(entry)
+            elif entry.state is WRITTEN:
+                self._leave(entry)
+                self.forget(entry.account, entry.id)
+            entry.stands()
+        else:
+            account = entry.account
+            account.waiting = True
+            if entry.state < WRITING:
+                self._write_soon(account)
+            elif entry.state is WRITTEN:
+                self._leave(entry)
+                if account.sessions:
+                    keep(self._tell(account), "messages waiting")
+
+    # -- out of the inbox
+
+    def hand(self, account: Account, id: int, data: bytes, session: Session, *, share: bool) -> bool:
+        """Give a session a message that stands in the inbox; False: the session is gone.
+
+        Nothing happens if the session has it, if somebody acknowledged it, or if it is in flight to another session and
+        `share` is not set.
+        """
+        line = account.line
+        if line is None:
+            line = account.line = Line()
+        entry = line.rows.get(id)
+        if entry is not None:
+            if not share or entry.seen or entry.private or session in entry.sessions:
+                return True
+            return entry.give_bytes(session, data)
+        if (account.jid, id) in self._forgotten:
+            return True
+        entry = self.take_up(account, id)
+        given = entry.give_bytes(session, data)
+        if given:
+            entry.complete()
+        else:
+            self._leave(entry)
+        return given
+
+    def take_up(self, account: Account, id: int) -> Entry:
+        """An entry for a message in the inbox; to be given to sessions and completed."""
+        entry = Entry(self, account, None, None, kept=True)
+        entry.done = True
+        entry.id = id
+        entry.state = WRITTEN
+        account.users += 1
+        if account.line is None:
+            account.line = Line()
+        account.line.rows[id] = entry
+        return entry
+
+    def is_with(self, account: Account, id: int, session: Session) -> bool:
+        """Whether the message, which stands in the inbox, is in flight to this session."""
+        entry = account.line.rows.get(id) if account.line is not None else None
+        return entry is not None and session in entry.sessions
+
+    def has_for(self, account: Account, session: Session) -> bool:
+        """Whether something is in flight to other sessions of the account that a new one is to get as well."""
+        line = account.line
+        if line is None:
+            return False
+        return any(
+            not entry.seen and session not in entry.sessions
+            for entries in (line.unwritten, line.rows)
+            for entry in entries.values()
+        )
+
+    def forget(self, account: Account, id: int) -> None:
+        """Delete the message, soon, from the inbox."""
+        self._forgotten[account.jid, id] = None
+        if self._forgetting is None:
+            self._forgetting = asyncio.get_running_loop().call_later(_FORGET, self._start_forgetting)
+
+    async def settled(self, account: Account) -> None:
+        """Write what is in flight to this account and came before now; return when it stands in the inbox."""
+        last = self.newest
+        while (line := account.line) is not None and line.unwritten:
+            oldest = next(iter(line.unwritten.values()))
+            if oldest.id > last:
+                return
+            if oldest.state < WRITING:
+                self._write_soon(account)
+            await self._next_round()
+
+    # -- the writer
+
+    def _tick(self) -> None:
+        """Half of the deadline is over: what was there before is due."""
+        due, self._older, self._fresh = self._older, self._fresh, {}
+        for entry in due:
+            if entry.state < WRITING:
+                self._due[entry.account] = None
+        if self._due:
+            self._start()
+        self._timer = asyncio.get_running_loop().call_later(DEADLINE / 2, self._tick) if self._older else None
+
+    def _write_soon(self, account: Account) -> None:
+        self._due[account] = None
+        self._start()
+
+    def _start_forgetting(self) -> None:
+        self._forgetting = None
+        self._forget_now = True
+        self._start()
+
+    def _start(self) -> None:
+        if self._writer is None:
+            self._writer = keep(self._write(), "ledger")
+
+    async def _write(self) -> None:
+        failures = 0
+        try:
+            while self._due or self._forget_now:
+                try:
+                    if self._due:
+                        await self._keep(self._take())
+                    if self._forget_now:
+                        await self._delete()
+                    failures = 0
+                except StorageError as error:
+                    if failures == 0 or self._closing:
+                        _log.warning("messages_wait_for_the_database", reason=str(error), octets=self.size)
+                    if self._closing:
+                        return
+                    await self._pause(_PAUSES[min(failures, len(_PAUSES) - 1)])
+                    failures += 1
+                self._end_round()
+        finally:
+            self._writer = None
+            self._end_round()
+
+    async def _pause(self, seconds: float) -> None:
+        self._again = asyncio.Event()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._again.wait()
+
+    def _take(self) -> list[Entry]:
+        """What is due, whole accounts at a time; an account's younger messages go with its older ones."""
+        batch: list[Entry] = []
+        while self._due and len(batch) < _LARGE:
+            account = next(iter(self._due))
+            del self._due[account]
+            if account.line is not None:
+                batch += account.line.unwritten.values()
+        for entry in batch:
+            entry.state = WRITING
+        return batch
+
+    async def _keep(self, batch: list[Entry]) -> None:
+        try:
+            await self._keep_together(batch)
+        except Unavailable:
+            self._doubt(batch)
+            raise
+
+    async def _keep_together(self, batch: list[Entry]) -> None:
+        if not batch:
+            return
+        try:
+            refused = await self._inbox.keep([self._message(entry) for entry in batch])
+        except Unavailable:
+            raise
+        except Exception as error:
+            accounts = dict.fromkeys(entry.account for entry in batch)
+            if len(accounts) > 1:  # the others have no part in it
+                for account in accounts:
+                    await self._keep_together([entry for entry in batch if entry.account is account])
+                return
+            if not isinstance(error, NoSuchAccount):
+                _log.exception("messages_refused", account=str(batch[0].account.jid))
+            refused = {(entry.account.jid, entry.id) for entry in batch}
+        await self._kept(batch, refused)
+
+    def _message(self, entry: Entry) -> Message:
+        stanza, account = entry.stanza, entry.account
+        assert stanza is not None
+        assert stanza.sender is not None
+        host = self._router.hosts.get(account.jid.domain)
+        keeping = host.keeping if host is not None else None
+        days = keeping.days if keeping is not None else _DAYS
+        quota = None
+        if not entry.sessions and not entry.seen and keeping is not None:  # what sessions have, their outboxes bound
+            quota = keeping.quota if account.knows(stanza.sender) else min(keeping.strangers, keeping.quota)
+        kept = stanza.with_child(delay(JID.parse(account.jid.domain), entry.received))
+        expires = entry.received + days * _DAY
+        return Message(account.jid, entry.id, stanza.sender, kept.to_bytes(ns.CLIENT), entry.received, expires, quota)
+
+    def _doubt(self, batch: list[Entry]) -> None:
+        """Perhaps it was committed, perhaps not: it is written again, which changes nothing if it was."""
+        for entry in batch:
+            if entry.state is WRITING:
+                entry.state = DOUBTFUL
+                if entry.is_resolved:
+                    self._drop(entry)
+                else:
+                    self._due[entry.account] = None
+
+    async def _kept(self, batch: list[Entry], refused: Collection[tuple[JID, int]]) -> None:
+        waiting: dict[Account, None] = {}
+        for entry in batch:
+            account = entry.account
+            if (account.jid, entry.id) in refused:
+                self._refused(entry)
+                continue
+            entry.written()
+            self.size -= entry.size
+            entry.stands()
+            if entry.sessions or not entry.sent:
+                continue
+            self._leave(entry)
+            if entry.seen:
+                self.forget(account, entry.id)
+            elif account.sessions:
+                waiting[account] = None
+        for account in waiting:
+            await self._tell(account)
+
+    def _refused(self, entry: Entry) -> None:
+        self._drop(entry)
+        if entry.is_resolved:
+            return
+        entry.kept = False
+        if entry.sent and not entry.sessions:
+            self._answer(entry, StanzaError("service-unavailable"))
+
+    async def _delete(self) -> None:
+        while batch := list(islice(self._forgotten, _MOST_FORGOTTEN)):
+            await self._inbox.delete(batch)
+            for row in batch:
+                del self._forgotten[row]
+        self._forget_now = False
+
+    # -- the end of an entry
+
+    def _drop(self, entry: Entry) -> None:
+        """It is not, or no longer, to be written."""
+        line = entry.account.line
+        assert line is not None
+        del line.unwritten[entry.id]
+        self._fresh.pop(entry, None)
+        self._older.pop(entry, None)
+        self.size -= entry.size
+        if entry.state is DOUBTFUL:
+            self.forget(entry.account, entry.id)
+        self._accounts.release(entry.account)
+
+    def _leave(self, entry: Entry) -> None:
+        """It is in the inbox, and nobody's any more."""
+        line = entry.account.line
+        assert line is not None
+        del line.rows[entry.id]
+        self._accounts.release(entry.account)
+
+    def _answer(self, entry: Entry, error: StanzaError) -> None:
+        keep(self._bounce(entry, error), "bounce")
+
+    async def _bounce(self, entry: Entry, error: StanzaError) -> None:
+        assert entry.stanza is not None
+        await self._router.bounce(Passage(entry.stanza, entry.sender), error)
+        entry.stands()
+
+    async def _tell(self, account: Account) -> None:
+        host = self._router.hosts.get(account.jid.domain)
+        if host is not None:
+            await host.hooks.messages_waiting.run(account)
+
+    # -- rounds of the writer
+
+    def _next_round(self) -> asyncio.Future[None]:
+        if self._round is None:
+            self._round = asyncio.get_running_loop().create_future()
+        return asyncio.shield(self._round)
+
+    def _end_round(self) -> None:
+        finished, self._round = self._round, None
+        if finished is not None:
+            finished.set_result(None)
+
+    async def quiet(self) -> None:
+        """Return when all that is due is written, and what is no longer needed is deleted."""
+        if self._forgotten:
+            if self._forgetting is not None:
+                self._forgetting.cancel()
+            self._start_forgetting()
+        while self._writer is not None:
+            await self._next_round()
+
+    async def close(self) -> None:
+        """Write everything that is in flight, once; for the end of the server."""
+        self._closing = True
+        for entry in (*self._older, *self._fresh):
+            self._due[entry.account] = None
+        if self._due:
+            self._start()
+        if self._again is not None:
+            self._again.set()
+        await self.quiet()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._forgetting is not None:
+            self._forgetting.cancel()

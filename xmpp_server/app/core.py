@@ -36,10 +36,17 @@ class Core:
         self.subscriptions = Subscriptions(self.router, self.rosters, limits.roster_items)
         self.presence = Presence(self.router, self.accounts, store.rosters, self.subscriptions)
         self.binder = Binder(
-            self.router, self.accounts, self.presence, config.options.server.conflict, limits.sessions_per_account
+            self.router,
+            self.accounts,
+            self.presence,
+            store.sessions,
+            config.options.server.conflict,
+            limits.sessions_per_account,
         )
         self.passwords = Passwords(config.options.sasl.iterations)
-        self.router.routes.append(LocalRoute(self.router, self.accounts, self.ledger, self.presence, self.subscriptions))
+        self.router.routes.append(
+            LocalRoute(self.router, self.accounts, self.ledger, self.presence, self.subscriptions)
+        )
         self.modules: dict[str, dict[str, Module]] = {}
         """By domain and name: all that are in use."""
         self._store = store
@@ -53,7 +60,7 @@ class Core:
         state = await self._store.login_state(jid)
         if state is None:
             return None
-        self.ledger.newest = max(self.ledger.newest, state.newest)
+        self.ledger.found(state.newest)
         return Account(jid, state.roster, state.blocked, waiting=state.newest > 0)
 
     async def end_unusable(self) -> None:

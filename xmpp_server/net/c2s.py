@@ -23,26 +23,31 @@ from xmpp_server.routing.host import Host
 from xmpp_server.routing.iq import Target
 from xmpp_server.routing.router import Router
 from xmpp_server.session.binding import Binder
+from xmpp_server.session.resumption import ResumeFailed
 from xmpp_server.session.session import Session
 from xmpp_server.storage.accounts import Accounts
 from xmpp_server.stream.c2s import C2SStream, Offer, Settings
 from xmpp_server.stream.events import (
+    Acknowledgement,
     Authenticated,
     AuthenticationFailed,
     Bind,
     Early,
+    Enable,
     Ended,
     Event,
     NeedCredentials,
     NeedWork,
     Nonza,
     Opened,
+    Request,
+    Resume,
     StartTLS,
 )
 from xmpp_server.stream.framing import Malformed
 from xmpp_server.stream.states import State
 from xmpp_server.util.limits import SlowDown, TokenBucket
-from xmpp_server.util.tasks import keep, run_eagerly
+from xmpp_server.util.tasks import run_eagerly
 
 from .connection import Connection, Shared
 from .tls import ALPN_CLIENT
@@ -140,13 +145,21 @@ class ClientConnection(Connection):
     def _pump(self) -> None:
         stream = self._stream
         session = self._session
+        requested = False
         for _ in range(_EVENTS_A_TURN):
             event = stream.next_event()
             if event is None:
                 break
             try:
                 if session is not None and type(event) is Stanza:
-                    task = run_eagerly(session.receive(event))
+                    managed = session.managed
+                    task = run_eagerly(session.receive(event) if managed is None else managed.receive(event))
+                elif type(event) is Request:
+                    requested = True  # one answer for all of this turn
+                    continue
+                elif type(event) is Acknowledgement:
+                    self._acknowledged(event)
+                    continue
                 else:
                     task = run_eagerly(self._handle(event))
                     session = self._session
@@ -164,6 +177,8 @@ class ClientConnection(Connection):
             self._busy = loop.create_future()
             loop.call_soon(self._next_turn)
         self._send_stream()
+        if requested and session is not None and session.managed is not None:
+            session.managed.requested()
 
     def _next_turn(self) -> None:
         self._busy = None
@@ -188,6 +203,8 @@ class ClientConnection(Connection):
             self.resume_reading()
 
     def _failed(self, error: BaseException) -> None:
+        if self._session is not None and self._session.managed is not None:
+            self._session.managed.forgo()
         if isinstance(error, StreamError):
             self.close(error)
         else:
@@ -225,13 +242,14 @@ class ClientConnection(Connection):
             await self._early(event)
         elif isinstance(event, Malformed):
             self._malformed(event)
+        elif isinstance(event, Enable):
+            self._enable(event)
+        elif isinstance(event, Resume):
+            await self._resume(event)
         elif isinstance(event, Nonza):
             raise StreamError("unsupported-stanza-type")
         elif isinstance(event, Ended):
-            self.close()
-        else:
-            assert self._session is not None
-            await self._session.receive(event)
+            self._left()
         return None
 
     async def _opened(self, event: Opened) -> None:
@@ -305,9 +323,65 @@ class ClientConnection(Connection):
         if self.closing:  # gone while it waited: `_continue` ends the session
             return
         self._stream.bound(session.jid)
+        self._negotiated()
+
+    def _negotiated(self) -> None:
         limits = self._clients.limits
         self._allow(limits.burst)
         self._shared.wheel.schedule(self, limits.keepalive)
+
+    # -- stream management
+
+    async def _resume(self, event: Resume) -> None:
+        """XEP-0198 §5: the former session takes this connection instead of its own."""
+        account = self._stream.account
+        assert account is not None
+        assert self._host is not None
+        if self._host.stream_management is None:
+            self._stream.resume_failed("feature-not-implemented")
+            return
+        try:
+            session, h = await self._clients.binder.resumption.resume(account, event.id, event.h)
+        except ResumeFailed as error:
+            self._stream.resume_failed(error.condition, error.h)
+            return
+        except StreamError as error:
+            self._stream.resume_failed(error.condition)
+            raise
+        self._session = session
+        if self.closing:  # gone while it waited: `_continue` lets the session wait for the next one
+            session.sink = self
+            return
+        self._stream.resumed(event.id, h)
+        self._send_stream()
+        session.attach(self)
+        self._negotiated()
+        await session.host.hooks.session_resumed.run(session)
+
+    def _enable(self, event: Enable) -> None:
+        """XEP-0198 §3."""
+        assert self._session is not None
+        offered = self._session.host.stream_management
+        if offered is None:
+            self._stream.enable_failed("feature-not-implemented")
+            return
+        seconds = min(offered.seconds, event.most or offered.seconds) if event.resume else 0
+        managed = self._clients.binder.resumption.enable(self._session, event.ns, offered.octets, seconds)
+        self._stream.enabled(managed.id, seconds)
+        self._send_stream()  # before anything that is counted
+
+    def _acknowledged(self, event: Acknowledgement) -> None:
+        session = self._session
+        assert session is not None
+        assert session.managed is not None
+        session.managed.accept(event.h)
+
+    def _left(self) -> None:
+        """The client closed its stream, or sent what cannot be read on from: its session ends."""
+        session = self._session
+        if session is not None and session.managed is not None:
+            session.managed.forgo()
+        self.close()
 
     async def _early(self, event: Early) -> None:
         assert self._host is not None
@@ -327,6 +401,8 @@ class ClientConnection(Connection):
         if stanza.type not in ("error", "result"):
             answer = stanza.stamped(sender=self._session.jid).error(event.error)
             self._session.deliver(answer)
+        if self._session.managed is not None:
+            self._session.managed.count()
 
     def _send_stream(self) -> None:
         if data := self._stream.data_to_send():
@@ -342,7 +418,7 @@ class ClientConnection(Connection):
         session = self._session
         if session is not None and self._busy is None:
             self._session = None
-            keep(self._clients.binder.unbind(session), "unbind")
+            self._clients.binder.disconnected(session, self)
 
     def tick(self, now: int) -> int:
         """Deadlines: of negotiation, of silence, of the end."""
@@ -355,5 +431,7 @@ class ClientConnection(Connection):
         silence = now - self.heard
         if silence < keepalive:
             return keepalive - silence
-        self.write(b" ")
+        managed = self._session.managed if self._session is not None else None
+        # XEP-0198 §8.2: a request in lieu of a space; it frees what an idle client has long got
+        self.write(managed.ask() if managed is not None and managed.size and not managed.asked else b" ")
         return keepalive

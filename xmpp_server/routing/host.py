@@ -148,6 +148,15 @@ class Hooks:
         return vars(self).values()
 
 
+@dataclass(frozen=True, slots=True)
+class StreamManagement:
+    """How far stream management goes: for how many seconds a session waits for its client (0: none does), and how many
+    octets for a client that acknowledges nothing."""
+
+    seconds: int
+    octets: int
+
+
 class Host:
     """A domain that we serve. `features` are advertised by disco on the domain, `account_features` on each account."""
 
@@ -159,6 +168,8 @@ class Host:
         self.account_features: set[str] = set()
         self.keeping: Keeping | None = None
         """None: no message is kept."""
+        self.stream_management: StreamManagement | None = None
+        """None: it is not offered."""
         self._offered: dict[tuple[bool, bool], tuple[Element, ...]] = {}
 
     async def stream_features(self, *, encrypted: bool, authenticated: bool) -> tuple[Element, ...]:
@@ -181,5 +192,6 @@ class Host:
         self.requests.clear()
         self._offered = {}
         self.keeping = None
+        self.stream_management = None
         self.features.clear()
         self.account_features.clear()

@@ -11,8 +11,13 @@ from xmpp_server.routing.account import Accounts
 from xmpp_server.routing.account import Session as AnySession
 from xmpp_server.routing.host import Host
 from xmpp_server.routing.router import Router
+from xmpp_server.storage.sessions import Sessions
+from xmpp_server.util.tasks import keep
 
+from .counts import Counts
+from .managed import Streams
 from .presence import Presence
+from .resumption import Resumption
 from .session import Session, Sink
 
 Conflict = Literal["replace", "refuse", "rename"]
@@ -23,12 +28,22 @@ another resource (RFC 6120 §7.7.2.2)."""
 class Binder:
     """Gives clients their sessions. `limit` is the number of sessions that an account may have."""
 
-    def __init__(self, router: Router, accounts: Accounts, presence: Presence, conflict: Conflict, limit: int) -> None:
+    def __init__(
+        self,
+        router: Router,
+        accounts: Accounts,
+        presence: Presence,
+        sessions: Sessions,
+        conflict: Conflict,
+        limit: int,
+    ) -> None:
         self._router = router
         self._accounts = accounts
         self._presence = presence
         self.conflict: Conflict = conflict
         self.limit = limit
+        self.counts = Counts(sessions)
+        self.resumption = Resumption(sessions, Streams(self.counts, self._end_soon))
 
     async def bind(self, host: Host, jid: JID, resource: str, sink: Sink) -> Session:
         """A session of the account at this resource (empty: one of our choice); raises StanzaError."""
@@ -38,12 +53,15 @@ class Binder:
             raise StanzaError("not-authorized", "the account is gone")
         try:
             old = account.sessions.get(full.resource)
-            if old is not None and self.conflict == "refuse":
+            if old is not None and not old.hibernates and self.conflict == "refuse":
                 raise StanzaError("conflict", "the resource is bound already")
-            if old is not None and self.conflict == "rename":
+            if old is not None and not old.hibernates and self.conflict == "rename":
                 full, old = _full(jid, ""), None
             if old is None and len(account.sessions) >= self.limit:
-                raise StanzaError("resource-constraint", "the account has too many sessions")
+                # a client that came back without resuming shall not be kept out by what it left behind
+                old = next((session for session in account.sessions.values() if session.hibernates), None)
+                if old is None:
+                    raise StanzaError("resource-constraint", "the account has too many sessions")
             if old is not None:
                 old.close(StreamError("conflict", "another client uses this resource"))
                 await self._end(old)
@@ -54,6 +72,21 @@ class Binder:
             raise
         await host.hooks.session_bound.run(session)
         return session
+
+    def disconnected(self, session: Session, sink: Sink) -> None:
+        """This connection of the session is gone. The session waits for its client, if it can be resumed, or ends; if
+        it goes on over another connection already, nothing becomes of it."""
+        if session.sink is not sink:
+            return
+        managed = session.managed
+        if managed is None or not managed.id:
+            self._end_soon(session)
+            return
+        session.release_sink()
+        self.resumption.sleep(managed)
+
+    def _end_soon(self, session: Session) -> None:
+        keep(self.unbind(session), "unbind")
 
     async def unbind(self, session: Session) -> None:
         """The session's stream is gone: whoever saw it is told. A second call does nothing."""

@@ -12,7 +12,9 @@ from xmpp_server.routing.account import Account
 from xmpp_server.routing.effects import Budget, Effect, Receipt
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.router import Router
+from xmpp_server.util.tasks import keep
 
+from .managed import Managed
 from .presence import Presence
 
 
@@ -46,12 +48,12 @@ class Session:
 
     __slots__ = (
         "__weakref__",
+        "_ended",
         "_held",
         "_held_size",
         "_holds",
         "_presence",
         "_router",
-        "_sink",
         "_unwritten",
         "account",
         "blocklist_pushes",
@@ -61,17 +63,25 @@ class Session:
         "host",
         "interested",
         "jid",
+        "managed",
         "presence",
         "priority",
+        "sink",
     )
 
-    def __init__(self, jid: JID, account: Account, host: Host, router: Router, presence: Presence, sink: Sink) -> None:
+    def __init__(
+        self, jid: JID, account: Account, host: Host, router: Router, presence: Presence, sink: Sink | None
+    ) -> None:
         self.jid = jid
         self.account = account
         self.host = host
         self._router = router
         self._presence = presence
-        self._sink: Sink | None = sink
+        self._ended = False
+        self.sink: Sink | None = sink
+        """Where what it gets goes to; None while its client is away, and at its end."""
+        self.managed: Managed | None = None
+        """Its stream management, once the client has enabled it."""
         self._holds = 0
         self._held: list[tuple[Stanza, Receipt | None]] | None = None
         self._held_size = 0
@@ -93,19 +103,25 @@ class Session:
     @property
     def hibernates(self) -> bool:
         """Whether it waits for its client to come back."""
-        return False
+        return self.sink is None and not self._ended
 
     # -- to the client
 
     def deliver(self, stanza: Stanza, receipt: Receipt | None = None) -> bool:
         """Put the stanza into the outbox. Never waits. False: the session is gone, or its outbox is full."""
         if self._holds and stanza.name == "message":
-            return self._sink is not None and self._hold_back(stanza, receipt)
-        return self.deliver_bytes(stanza.to_bytes(), receipt)
+            return not self._ended and self._hold_back(stanza, receipt)
+        managed = self.managed
+        if managed is None:
+            return self.deliver_bytes(stanza.to_bytes(), receipt)
+        claim = stanza if receipt is None and stanza.name == "iq" and stanza.type in _REQUEST_TYPES else receipt
+        return managed.send(stanza.to_bytes(), claim, self.sink)
 
     def deliver_bytes(self, data: bytes, receipt: Receipt | None = None) -> bool:
         """The same for a stanza that was kept as bytes which name their namespace, and past what is held back."""
-        sink = self._sink
+        if self.managed is not None:
+            return self.managed.send(data, receipt, self.sink)
+        sink = self.sink
         if sink is None or not sink.write(data):
             return False
         if receipt is not None:
@@ -121,8 +137,11 @@ class Session:
             receipt.acknowledged(self)
 
     async def drained(self) -> bool:
-        """Wait until the client's connection took what was delivered; False: the session is gone."""
-        return self._sink is not None and await self._sink.drained()
+        """Wait until the client has nearly all of what was delivered, or without stream management its connection;
+        False: the session is gone, or waits for its client."""
+        if self.managed is not None:
+            return await self.managed.drained()
+        return self.sink is not None and await self.sink.drained()
 
     def hold(self) -> None:
         """Hold live messages back until `release` is called as often, for what is older goes first."""
@@ -155,9 +174,14 @@ class Session:
         return True
 
     def close(self, error: StreamError | None = None) -> None:
-        """End the stream, with this error if there is one."""
-        if self._sink is not None:
-            self._sink.close(error)
+        """End the session and its stream, with this error if there is one."""
+        managed = self.managed
+        if managed is not None:
+            managed.forgo()
+        if self.sink is not None:
+            self.sink.close(error)
+        elif managed is not None and not self._ended:
+            managed.end_session()
 
     # -- from the client
 
@@ -187,15 +211,42 @@ class Session:
             await self._presence.receive(self, stanza.stamped(sender=self.jid))
         return None
 
-    def detach(self) -> bool:
-        """Nothing is delivered from here on; False if that was so before."""
-        if self._sink is None:
-            return False
-        self._sink = None
+    # -- without a connection
+
+    def release_sink(self, error: StreamError | None = None) -> None:
+        """The connection is gone, or ends now with this error; the session waits for another one."""
+        sink, self.sink = self.sink, None
+        self._lose_unwritten()
+        if sink is not None:
+            sink.close(error)
+
+    def attach(self, sink: Sink) -> None:
+        """The client is back: it gets what it has not acknowledged."""
+        self.sink = sink
+        if self.managed is not None:
+            self.managed.resend(sink)
+
+    def lose(self) -> None:
+        """What was not acknowledged is lost, and nothing is delivered any more."""
+        self._lose_unwritten()
+        if self.managed is not None:
+            for request in self.managed.lose():
+                keep(self._router.bounce(Passage(request), StanzaError("service-unavailable")), "bounce")
+
+    def _lose_unwritten(self) -> None:
         unwritten, self._unwritten = self._unwritten, []
         for receipt in unwritten:
             receipt.lost(self)
+
+    def detach(self) -> bool:
+        """Nothing is delivered from here on, and what was not acknowledged is lost; False if that was so before."""
+        if self._ended:
+            return False
+        self._ended = True
+        self.sink = None
+        self.lose()
         return True
 
 
 _IQ_TYPES = frozenset(("get", "set", "result", "error"))
+_REQUEST_TYPES = frozenset(("get", "set"))

@@ -170,8 +170,7 @@ class Management:
         queue = self._queue
         count = (h - self.acknowledged) & _MASK
         if count > (len(queue) if queue else 0):
-            back = (self.acknowledged - h) & _MASK
-            if back < _HALF and back <= self.acknowledged:
+            if self.goes_back(h):
                 return ()
             raise too_high(h, self.sent & _MASK, self.ns)
         self.asked = False
@@ -187,6 +186,11 @@ class Management:
         if not queue:
             self._queue = None
         return claims
+
+    def goes_back(self, h: int) -> bool:
+        """Whether h is less than what was acknowledged before."""
+        back = (self.acknowledged - h) & _MASK
+        return 0 < back < _HALF and back <= self.acknowledged
 
     @property
     def queue(self) -> Iterable[Sent]:

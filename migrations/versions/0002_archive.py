@@ -32,7 +32,6 @@ def upgrade() -> None:
         sa.Column("mark", sa.BigInteger),
         sa.Column("stanza", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("account", "n"),
-        sqlite_with_rowid=False,
     )
     op.create_index("archive_by_peer", "archive", ["account", "peer", "n"])
     with_resource = sa.text("resource <> ''")

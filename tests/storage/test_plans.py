@@ -69,7 +69,7 @@ async def test_a_page_of_an_archive_is_found_by_the_index_of_its_conversation_an
     found = await plans(database_url)
     is_sqlite = database_url.startswith("sqlite")
     for name, index in (
-        ("ALL", "PRIMARY KEY (account=? AND n>? AND n<?)" if is_sqlite else "archive_pkey"),
+        ("ALL", "sqlite_autoindex_archive_1 (account=? AND n>? AND n<?)" if is_sqlite else "archive_pkey"),
         ("PEER", "archive_by_peer"),
         ("RESOURCE", "archive_by_resource"),
     ):
@@ -83,10 +83,10 @@ async def test_a_page_of_an_archive_is_found_by_the_index_of_its_conversation_an
     ("statement", "index", "sqlite_index"),
     [
         ("_MARKED", "archive_by_mark", "archive_by_mark"),
-        ("_FIRST", "archive_pkey", "PRIMARY KEY (account=?)"),
-        ("_NEWEST", "archive_pkey", "PRIMARY KEY (account=?)"),
-        ("_PURGE", "archive_pkey", "PRIMARY KEY (account=? AND n<?)"),
-        ("_OUTDATED", "archive_pkey", "PRIMARY KEY (account=? AND n<?)"),
+        ("_FIRST", "archive_pkey", "sqlite_autoindex_archive_1 (account=?)"),
+        ("_NEWEST", "archive_pkey", "sqlite_autoindex_archive_1 (account=?)"),
+        ("_PURGE", "archive_pkey", "sqlite_autoindex_archive_1 (account=? AND n<?)"),
+        ("_OUTDATED", "archive_pkey", "sqlite_autoindex_archive_1 (account=? AND n<?)"),
     ],
 )
 async def test_other_statements_on_archives_use_their_index(

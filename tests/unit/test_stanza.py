@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 from elements import ELEMENTS, TEXTS, shape
+from frames import stanza as stanza_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,6 +80,23 @@ def test_children_are_added_after_the_last(first: list[Element], second: list[El
     assert [shape(both.parse(child)) for child in both.children] == [shape(e) for e in first + second]
     assert both.to_bytes() == message(*first, *second).to_bytes()
     assert stanza.to_bytes() == before
+
+
+EMPTY = Element("urn:x", "empty", {"a": "1>2", "b": "'"})
+NESTED = Element("urn:x", "nested", {}, [Element("urn:x", "nested", {}, ["</nested>"]), "text/>"])
+
+
+@pytest.mark.parametrize("first", [[], [EMPTY], [body("x")], [NESTED, EMPTY]])
+@pytest.mark.parametrize("second", [[EMPTY], [body("")], [NESTED], [body("y"), EMPTY, NESTED]])
+def test_children_are_added_to_a_stanza_that_was_framed(first: list[Element], second: list[Element]) -> None:
+    """the framer's notes are the table of contents as long as nobody looks at it"""
+    framed = stanza_of(b"<message>" + b"".join(element.to_bytes() for element in first) + b"</message>")
+    both = framed.with_child(*second).with_child(EMPTY)
+    expected = [*first, *second, EMPTY]
+    assert both.keys == [qname(element.ns, element.name) for element in expected]
+    assert [both.payload[child.start : child.end] for child in both.children] == [each.to_bytes() for each in expected]
+    assert [child.attrs for child in both.children] == [child.attrs for child in message(*expected).children]
+    assert len(framed.children) == len(first)
 
 
 @settings(max_examples=40)

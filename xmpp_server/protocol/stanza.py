@@ -212,12 +212,24 @@ class Stanza:
     def with_child(self, *elements: Element) -> Stanza:
         """The same with the elements after its last child."""
         payload = self.payload
-        children = list(self.children)
+        children = self._children
+        if not isinstance(children, list):
+            entries = list(children)
+            for element in elements:
+                data = element.to_bytes()
+                entries.append(Child.of(element, len(payload), len(payload) + len(data)))
+                payload += data
+            return self._with(tuple(entries), payload)
+        offset = children[-1]
+        noted = children[:-1]
         for element in elements:
             data = element.to_bytes()
-            children.append(Child.of(element, len(payload), len(payload) + len(data)))
+            entry = Child.of(element, offset + len(payload), 0)
+            end = data.rindex(b"</") if element.children else len(data)  # where the framer notes the end event
+            noted += (entry.key, entry.attrs, entry.start, entry.start + end)
             payload += data
-        return self._with(tuple(children), payload)
+        noted.append(offset)
+        return self._with(noted, payload)
 
     def without(self, unwanted: Callable[[Child], bool]) -> Stanza:
         """The same less the children that are unwanted; itself if there are none."""
@@ -236,7 +248,7 @@ class Stanza:
         parts.append(self.payload[position:])
         return self._with(tuple(kept), b"".join(parts))
 
-    def _with(self, children: tuple[Child, ...], payload: bytes) -> Stanza:
+    def _with(self, children: tuple[Child, ...] | list[Any], payload: bytes) -> Stanza:
         return Stanza(self.name, self.sender, self.to, self.type, self.id, self.lang, self.extra, children, payload)
 
     # -- answering

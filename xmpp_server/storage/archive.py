@@ -69,7 +69,6 @@ archive: Final = Table(
         postgresql_where=_WITH_RESOURCE,
     ),
     Index("archive_by_mark", "account", "mark", "n"),
-    sqlite_with_rowid=False,
 )
 
 _is_owner = archive.c.account == bindparam("account")

@@ -18,6 +18,7 @@ from xmpp_server.session.binding import Binder
 from xmpp_server.session.local import LocalRoute
 from xmpp_server.session.passwords import Passwords
 from xmpp_server.session.presence import Presence
+from xmpp_server.session.restart import Restart
 from xmpp_server.session.rosters import LiveRosters
 from xmpp_server.session.subscriptions import Subscriptions
 from xmpp_server.storage.store import Store
@@ -43,6 +44,7 @@ class Core:
             config.options.server.conflict,
             limits.sessions_per_account,
         )
+        self.restart = Restart(self.router, self.accounts, self.ledger, store.sessions, self.binder)
         self.passwords = Passwords(config.options.sasl.iterations)
         self.router.routes.append(
             LocalRoute(self.router, self.accounts, self.ledger, self.presence, self.subscriptions)
@@ -62,6 +64,11 @@ class Core:
             return None
         self.ledger.found(state.newest)
         return Account(jid, state.roster, state.blocked, waiting=state.newest > 0)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether there are sessions that end, or that somebody is connected to."""
+        return any(not session.hibernates for account in self.accounts for session in account.sessions.values())
 
     async def end_unusable(self) -> None:
         """End the sessions of accounts that were disabled or deleted from outside."""

@@ -79,6 +79,8 @@ class App:
             undo.push_async_callback(self._store.close)
             self.core = Core(config, self._store)
             await self._make_admins()
+            if restored := await self.core.restart.restore():
+                _log.info("sessions_restored", sessions=restored)
             await self._listen()
             undo.pop_all()
         self._tasks.append(keep(self._wheel.turn(), "wheel"))
@@ -214,7 +216,7 @@ class App:
             connection.close(StreamError("system-shutdown"))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _GOODBYE
-        while (connections or self.core.accounts.busy) and loop.time() < deadline:  # noqa: ASYNC110
+        while (connections or self.core.is_working) and loop.time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         for connection in list(connections):
             connection.abort()
@@ -223,6 +225,8 @@ class App:
             with suppress(asyncio.CancelledError):
                 await task
         self._clients.workers.shutdown(wait=False)
+        await self.core.ledger.close()
+        await self.core.restart.save()
         await self._store.close()
         self._lock.release()
 

@@ -126,6 +126,8 @@ class Offline(Module):
             del self._interrupted[jid]
             self._start(session)
             session.release()
+        elif _takes(session) and session.account.waiting:  # since the server was started anew
+            self._start(session)
 
     @on("session_closed")
     def closed(self, session: Session) -> None:

@@ -411,8 +411,10 @@ class ClientConnection(Connection):
     # -- the end
 
     def last_words(self, error: StreamError | None) -> bytes:
+        managed = self._session.managed if self._session is not None else None
+        words = managed.answer() if managed is not None and managed.h > managed.told else b""  # XEP-0198 §4
         self._stream.close(error)
-        return self._stream.data_to_send()
+        return words + self._stream.data_to_send()
 
     def ended(self) -> None:
         session = self._session

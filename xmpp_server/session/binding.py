@@ -7,7 +7,7 @@ from typing import Literal
 
 from xmpp_server.protocol.errors import StanzaError, StreamError
 from xmpp_server.protocol.jid import JID, InvalidJID
-from xmpp_server.routing.account import Accounts
+from xmpp_server.routing.account import Account, Accounts
 from xmpp_server.routing.account import Session as AnySession
 from xmpp_server.routing.host import Host
 from xmpp_server.routing.router import Router
@@ -71,6 +71,12 @@ class Binder:
             self._accounts.release(account)
             raise
         await host.hooks.session_bound.run(session)
+        return session
+
+    def revive(self, account: Account, host: Host, resource: str) -> Session:
+        """The session that was bound before a restart, without a connection; `account` is acquired for it."""
+        session = Session(account.jid.with_resource(resource), account, host, self._router, self._presence, sink=None)
+        account.sessions[resource] = session
         return session
 
     def disconnected(self, session: Session, sink: Sink) -> None:

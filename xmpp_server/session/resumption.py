@@ -45,6 +45,13 @@ class Resumption:
         session.managed = managed
         return managed
 
+    def revive(self, session: Session, ns: str, limit: int, key: bytes, seconds: int) -> Managed:
+        """The same for a session of before a restart; its id is known to the client alone."""
+        managed = Managed(session, self.streams, ns, limit, key.hex(), key, seconds)
+        session.managed = managed
+        self.sleep(managed)
+        return managed
+
     def sleep(self, managed: Managed) -> None:
         """The session has no connection; it ends when nobody resumes it in time."""
         managed.timer = asyncio.get_running_loop().call_later(managed.seconds, self._expire, managed)

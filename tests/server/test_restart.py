@@ -1,0 +1,196 @@
+"""Sessions over a restart (XEP-0198 §5): they go on after a graceful one, and are gone after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.server.conftest import MakeServer
+from tests.server.managed_client import SM, ManagedClient
+from tests.server.running import RunningServer
+
+JULIET = "juliet@localhost/balcony"
+
+
+@pytest.fixture
+async def people(server: RunningServer) -> RunningServer:
+    """A server on which Romeo and Juliet have accounts."""
+    await server.account("romeo")
+    await server.account("juliet")
+    return server
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def silence(client: ManagedClient) -> None:
+    await client.send("<iq type='get' id='silence' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+    element = await client.read()
+    assert element.get("id") == "silence", element
+
+
+async def test_a_talk_goes_on_after_a_restart(people: RunningServer, make_server: MakeServer) -> None:
+    juliet = await ManagedClient.enable(people, "juliet", "balcony")
+    romeo = await ManagedClient.enable(people, "romeo", "orchard")
+    juliet.answers = False
+    await romeo.say(JULIET, "1", "2", "3")
+    assert await juliet.message() == "1"
+    await romeo.handled(4)
+    await people.stop()
+    server = await make_server()
+    again = await juliet.resume(server)
+    assert again.answer.name == "resumed"
+    assert again.answer.attrs == {"h": "1", "previd": juliet.id}
+    assert await again.messages(2) == ["2", "3"]
+    romeo = await romeo.resume(server)
+    assert romeo.answer.get("h") == "4"
+    await romeo.say(JULIET, "4")
+    assert await again.message() == "4"
+    await silence(again)
+    await again.say(str(romeo.jid), "5")
+    assert await romeo.message() == "5"
+    again.answers = True
+    await again.send(f"<a xmlns='{SM}' h='{again.h}'/>")
+    await silence(again)
+    assert again.jid is not None
+    async with asyncio.timeout(20):
+        while await server.store.offline.count(again.jid.bare):
+            await asyncio.sleep(0.01)
+
+
+async def test_the_last_words_tell_how_much_was_handled(people: RunningServer) -> None:
+    romeo = await ManagedClient.enable(people, "romeo", "orchard", available=False)
+    await romeo.send("<message to='juliet@localhost' type='chat'><composing xmlns='x'/></message>")
+    key = next(iter(people.app.core.binder.resumption.streams.by_key))
+    jid = romeo.jid
+    assert jid is not None
+    async with asyncio.timeout(20):
+        while await people.store.sessions.handled(jid.bare, key) != 1:
+            await asyncio.sleep(0.01)
+    await people.stop()
+    elements, error = await romeo.ended()
+    assert [element.get("h") for element in elements if element.name == "a"] == ["1"]
+    assert error == "system-shutdown"
+
+
+async def test_who_was_there_is_there_after_a_restart(people: RunningServer, make_server: MakeServer) -> None:
+    juliet = await ManagedClient.enable(people, "juliet", "balcony", available=False)
+    await juliet.send("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+    await juliet.send("<presence><show>away</show><priority>5</priority></presence>")
+    await juliet.read_until("presence")
+    await juliet.send("<presence to='romeo@localhost/orchard'/>")
+    await juliet.handled(3)
+    other = await ManagedClient.enable(people, "juliet", "chamber")
+    await other.handled(1)
+    await people.stop()
+    server = await make_server()
+    other = await other.resume(server)
+    assert other.answer.name == "resumed"
+    await silence(other)  # nobody was seen to go or to come
+    (user,) = server.users
+    session = user.sessions["balcony"]
+    assert session.carbons
+    assert session.priority == 5
+    assert session.presence is not None
+    assert session.presence.child("jabber:client", "show").text == "away"  # type: ignore[union-attr]
+    assert {str(jid) for jid in session.directed or ()} == {"romeo@localhost/orchard"}
+    juliet = await juliet.resume(server)
+    assert juliet.answer.name == "resumed"
+    await juliet.send("</stream:stream>")
+    await other.read_until("presence", type="unavailable", **{"from": JULIET})
+
+
+async def test_who_does_not_come_back_after_a_restart_gets_it_later(
+    people: RunningServer, make_server: MakeServer
+) -> None:
+    juliet = await ManagedClient.enable(people, "juliet", "balcony", "resume='true' max='1'")
+    romeo = await ManagedClient.enable(people, "romeo", "orchard")
+    juliet.answers = False
+    await romeo.say(JULIET, "1", "2")
+    assert await juliet.messages(2) == ["1", "2"]
+    await people.stop()
+    server = await make_server()
+    await until(lambda: not any(user.jid.localpart == "juliet" for user in server.users))
+    again = await juliet.resume(server)
+    assert again.condition == "item-not-found"
+    again = await ManagedClient.enable(server, "juliet", "balcony")
+    assert await again.messages(2) == ["1", "2"]
+    await silence(again)
+
+
+async def test_a_message_to_two_devices_stays_until_both_have_it(
+    people: RunningServer, make_server: MakeServer
+) -> None:
+    devices = [await ManagedClient.enable(people, "juliet", name) for name in ("balcony", "chamber")]
+    romeo = await ManagedClient.enable(people, "romeo", "orchard")
+    for device in devices:
+        device.abort()
+    await until(lambda: sum(s.hibernates for u in people.users for s in u.sessions.values()) == 2)
+    await romeo.say("juliet@localhost", "1")
+    await romeo.handled(2)
+    await people.stop()
+    server = await make_server()
+    for device in devices:
+        again = await device.resume(server)
+        assert again.answer.name == "resumed"
+        assert await again.message() == "1"
+        await again.send(f"<a xmlns='{SM}' h='{again.h}'/>")
+        await silence(again)
+    assert again.jid is not None
+    async with asyncio.timeout(20):
+        while await server.store.offline.count(again.jid.bare):
+            await asyncio.sleep(0.01)
+
+
+async def test_after_a_crash_the_client_learns_exactly_what_was_handled(
+    people: RunningServer, make_server: MakeServer
+) -> None:
+    romeo = await ManagedClient.enable(people, "romeo", "orchard")
+    await romeo.say("juliet@localhost", "1", "2", "3")
+    h = await romeo.handled(4)
+
+    async def crash() -> None:
+        """Nothing is saved at the end."""
+
+    people.app.core.restart.save = crash  # type: ignore[method-assign]
+    await people.stop()
+    server = await make_server()
+    again = await romeo.resume(server)
+    assert again.condition == "item-not-found"
+    assert again.answer.get("h") == str(h) == "4"
+    juliet = await ManagedClient.enable(server, "juliet", "balcony")
+    assert await juliet.messages(3) == ["1", "2", "3"]
+
+
+async def test_a_state_is_not_gone_back_to(people: RunningServer, make_server: MakeServer) -> None:
+    juliet = await ManagedClient.enable(people, "juliet", "balcony")
+    await juliet.handled(1)
+    await people.stop()
+    server = await make_server()
+
+    async def crash() -> None:
+        """Nothing is saved at the end."""
+
+    server.app.core.restart.save = crash  # type: ignore[method-assign]
+    await server.stop()
+    server = await make_server()
+    again = await juliet.resume(server)
+    assert again.condition == "item-not-found"
+    assert again.answer.get("h") == "1"
+
+
+async def test_sessions_of_an_account_that_was_deleted_meanwhile_are_gone(
+    people: RunningServer, make_server: MakeServer
+) -> None:
+    juliet = await ManagedClient.enable(people, "juliet", "balcony")
+    await juliet.handled(1)
+    assert juliet.jid is not None
+    await people.store.accounts.delete(juliet.jid.bare)
+    await people.stop()
+    server = await make_server()
+    assert server.users == []

@@ -12,6 +12,7 @@ import structlog
 from xmpp_server.storage.archive import Archive
 from xmpp_server.storage.errors import StorageError
 from xmpp_server.storage.offline import Offline
+from xmpp_server.storage.sessions import Sessions
 from xmpp_server.storage.store import Store
 
 _log = structlog.get_logger()
@@ -20,6 +21,8 @@ _EVERY: Final = 3600  # seconds
 _BATCH: Final = 1000
 _PAUSE: Final = 0.1  # seconds between two batches
 _DAY: Final = 86_400_000_000  # microseconds
+_SESSION_DAYS: Final = 7
+"""For how long a client may ask how much of a session that is gone was handled (XEP-0198 §5)."""
 
 
 async def upkeep(store: Store, archived_days: Callable[[], Mapping[str, int]]) -> None:
@@ -28,6 +31,7 @@ async def upkeep(store: Store, archived_days: Callable[[], Mapping[str, int]]) -
         now = time.time_ns() // 1000
         try:
             await purge(store.offline, now=now)
+            await purge_sessions(store.sessions, before=now - _SESSION_DAYS * _DAY)
             for host, days in archived_days().items():
                 if days:
                     await purge_archives(store.archive, host, before=now - days * _DAY)
@@ -44,6 +48,14 @@ async def purge(offline: Offline, *, now: int, batch: int = _BATCH, pause: float
         removed += count
         if count < batch:
             return removed
+        await asyncio.sleep(pause)
+
+
+async def purge_sessions(sessions: Sessions, *, before: int, batch: int = _BATCH, pause: float = _PAUSE) -> None:
+    """Forget the streams whose count was saved before this time. Raises StorageError."""
+    count = batch
+    while count == batch:
+        count = await sessions.purge(before=before, limit=batch)
         await asyncio.sleep(pause)
 
 

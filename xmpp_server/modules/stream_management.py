@@ -30,7 +30,8 @@ class StreamManagementOptions(msgspec.Struct, frozen=True, forbid_unknown_fields
     """For how long a session waits for its client after a connection broke; 0: it ends with it. A client may ask for
     less."""
     queue_bytes: Annotated[int, msgspec.Meta(ge=524_288)] = 1_048_576
-    """Memory for what one client has not acknowledged; with more, its session ends. At most `limits.outbox_bytes`."""
+    """Memory for what comes for a client while it is away; with more, its session ends. A client that is connected may
+    leave three times as much unacknowledged. At most a quarter of `limits.outbox_bytes`."""
 
 
 class Management(Module):

@@ -22,7 +22,9 @@ _TAIL: Final = 0.15
 _LITTLE: Final = 2048
 """Octets in the queue that are not worth a question of their own."""
 _BURST: Final = 65_536
-"""Octets that may wait for an acknowledgement while more of what is kept is sent."""
+"""Octets that may wait for an acknowledgement while more of what is kept is sent, and before it is asked for."""
+_CONNECTED: Final = 3
+"""How many times its limit the queue of a client may take that is connected, and so will acknowledge it soon."""
 
 
 class Streams:
@@ -50,9 +52,9 @@ class Streams:
 class Managed(Management):
     """Stream management of one session.
 
-    `limit` bounds the queue, in octets; beyond it the session ends, and so it does with -1. `key` is the digest of the
-    id, empty for a stream that cannot be resumed. `timer` runs while there is no connection, `claim` tells who is
-    resuming.
+    `limit` bounds the queue of a client that is away, in octets; beyond it the session ends. With -1 it has ended.
+    `key` is the digest of the id, empty for a stream that cannot be resumed. `timer` runs while there is no connection,
+    `claim` tells who is resuming.
     """
 
     __slots__ = ("_soon", "_streams", "_waiting", "claim", "key", "limit", "session", "timer", "unsaved")
@@ -83,7 +85,7 @@ class Managed(Management):
     def send(self, data: bytes, claim: Receipt | Stanza | None, sink: Sink | None) -> bool:
         """Write the stanza, or keep it until the stream is resumed. `claim` is told of its end: a receipt, or a request
         that is to be answered. False: the session has ended, or ends now, for its queue is full."""
-        if self.size + len(data) > self.limit:
+        if self.size + len(data) > (self.limit if sink is None else self.limit * _CONNECTED):
             if self.limit >= 0:
                 self._overflow()
             return False
@@ -91,11 +93,10 @@ class Managed(Management):
         if not written and not self.id:
             return False
         self.push(data, claim)
-        if claim is not None and written and not self.asked:
-            if self.awaited >= EVERY:
-                assert sink is not None
+        if sink is not None and written and not self.asked:
+            if self.awaited >= EVERY or self.size > _BURST:
                 sink.write(self.ask())
-            elif not self._soon:
+            elif claim is not None and not self._soon:
                 self._soon = True
                 self._streams.ask_soon(self)
         return True

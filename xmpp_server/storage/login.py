@@ -30,7 +30,9 @@ _STATE: Final = Statement(
         select(literal_column(str(_CONTACT)), *ITEM).where(is_owner, is_current),
         _part(_BLOCKED, jid=blocks.c.jid).where(blocks.c.account == bindparam("account")),
         _part(_VERSION, version=func.coalesce(_version, 0)).where(accounts.c.account == bindparam("account")),
-        _part(_WAITING, version=func.coalesce(func.max(inbox.c.id), 0)).select_from(inbox).where(inbox.c.account == bindparam("account")),
+        _part(_WAITING, version=func.coalesce(func.max(inbox.c.id), 0))
+        .select_from(inbox)
+        .where(inbox.c.account == bindparam("account")),
     )
 )
 

@@ -32,11 +32,11 @@ from xmpp_server.protocol.archive_ids import ArchiveIds
 from xmpp_server.protocol.archive_preferences import Default, Preferences
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
-from xmpp_server.protocol.hints import NO_PERMANENT_STORE, NO_STORE, STORE
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.rsm import Page
-from xmpp_server.protocol.stanza import BODY, Stanza, qname
+from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.account import Account, Session
+from xmpp_server.routing.archivable import archivable
 from xmpp_server.routing.hooks import DROPPED, Stage, Verdict
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.iq import ANSWERED, Answer, Request, Target
@@ -55,27 +55,6 @@ _INDEXED: Final = 10_000
 """So far into an archive a page can be asked for by its index."""
 _REMEMBERED: Final = 20_000
 """Accounts whose preferences are kept in memory."""
-
-_MUC_USER: Final = "http://jabber.org/protocol/muc#user"
-_ROOM: Final = qname(_MUC_USER, "x")
-_KEPT: Final = frozenset({BODY, qname(ns.CLIENT, "subject"), qname("jabber:x:conference", "x"), retraction.RETRACT})
-_KEPT_NAMESPACES: Final = frozenset(
-    {
-        "urn:xmpp:receipts",
-        "urn:xmpp:chat-markers:0",
-        "urn:xmpp:reactions:0",
-        "urn:xmpp:message-correct:0",
-        "urn:xmpp:message-retract:0",
-        "urn:xmpp:fasten:0",
-        "urn:xmpp:jingle-message:0",
-        "urn:xmpp:eme:0",
-        "urn:xmpp:omemo:2",
-        "urn:xmpp:omemo:1",
-        "eu.siacs.conversations.axolotl",
-        "urn:xmpp:openpgp:0",
-        "jabber:x:encrypted",
-    }
-)
 
 
 class ArchiveOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -402,23 +381,6 @@ class Archive(Module):
         await self._preferences.save(account, chosen)
         book.preferences = chosen
         return chosen.element()
-
-
-def archivable(message: Stanza) -> bool:
-    """Whether people would miss the message in their history: by type, hints (XEP-0334 §4) and names of children."""
-    kind = message.type
-    if kind in ("error", "groupchat", "headline"):
-        return False
-    kept = False
-    for key in message.keys:
-        if key in (NO_STORE, NO_PERMANENT_STORE):
-            return False
-        if key in _KEPT or key == STORE or key.partition("\n")[0] in _KEPT_NAMESPACES:
-            kept = True
-        elif key == _ROOM and not kept:
-            room = message.child(_MUC_USER, "x")
-            kept = room is not None and any(child.name in ("invite", "decline") for child in room)
-    return kept
 
 
 def _own(request: Request) -> Session:

@@ -1,0 +1,48 @@
+"""Which messages belong into an archive: less than what is worth keeping for who is away (`fate`), for a history is for
+people. XEP-0313 §6.1.1 leaves it to the server."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from xmpp_server.protocol import ns, retraction
+from xmpp_server.protocol.hints import NO_PERMANENT_STORE, NO_STORE, STORE
+from xmpp_server.protocol.stanza import BODY, Stanza, qname
+
+_MUC_USER: Final = "http://jabber.org/protocol/muc#user"
+_ROOM: Final = qname(_MUC_USER, "x")
+_KEPT: Final = frozenset({BODY, qname(ns.CLIENT, "subject"), qname("jabber:x:conference", "x"), retraction.RETRACT})
+_KEPT_NAMESPACES: Final = frozenset(
+    {
+        "urn:xmpp:receipts",
+        "urn:xmpp:chat-markers:0",
+        "urn:xmpp:reactions:0",
+        "urn:xmpp:message-correct:0",
+        "urn:xmpp:message-retract:0",
+        "urn:xmpp:fasten:0",
+        "urn:xmpp:jingle-message:0",
+        "urn:xmpp:eme:0",
+        "urn:xmpp:omemo:2",
+        "urn:xmpp:omemo:1",
+        "eu.siacs.conversations.axolotl",
+        "urn:xmpp:openpgp:0",
+        "jabber:x:encrypted",
+    }
+)
+
+
+def archivable(message: Stanza) -> bool:
+    """Whether people would miss the message in their history: by type, hints (XEP-0334 §4) and names of children."""
+    kind = message.type
+    if kind in ("error", "groupchat", "headline"):
+        return False
+    kept = False
+    for key in message.keys:
+        if key in (NO_STORE, NO_PERMANENT_STORE):
+            return False
+        if key in _KEPT or key == STORE or key.partition("\n")[0] in _KEPT_NAMESPACES:
+            kept = True
+        elif key == _ROOM and not kept:
+            room = message.child(_MUC_USER, "x")
+            kept = room is not None and any(child.name in ("invite", "decline") for child in room)
+    return kept

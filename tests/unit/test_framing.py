@@ -230,3 +230,29 @@ def test_parsers_that_have_read_much_are_not_kept():
         read(framer, f"<message><name{n:050}/></message>".encode())
     for idle in scanner._idle.values():
         assert all(each.read < 100_000 for each in idle)
+
+
+@pytest.mark.parametrize("uri", ["urn:xmpp:sm:3", "urn:xmpp:sm:2"])
+@pytest.mark.parametrize(
+    "attributes", ["", " h='12'", ' h="4294967295"', " h='-1'", " h='1' x='2'", " H='1'", " h = '1'"]
+)
+@pytest.mark.parametrize("tail", ["/>", " />", "></a>"])
+def test_an_acknowledgement_is_the_same_alone_and_among_others(uri: str, attributes: str, tail: str) -> None:
+    ack = f"<a xmlns='{uri}'{attributes}{tail}".encode()
+    (alone,) = read(opened(), ack)
+    first, second, _ = read(opened(), ack + ack + b"<presence/>")
+    assert isinstance(alone, Element)
+    for other in (first, second):
+        assert isinstance(other, Element)
+        assert (alone.ns, alone.name, alone.attrs) == (other.ns, other.name, other.attrs)
+
+
+def test_after_an_acknowledgement_the_stream_is_read_on() -> None:
+    framer = opened()
+    assert [
+        type(event) for event in read_in_pieces(framer, b"<r xmlns='urn:xmpp:sm:3'/>" * 3 + b"<presence/>", 26)
+    ] == [
+        *[Element] * 3,
+        Stanza,
+    ]
+    assert not framer.pending

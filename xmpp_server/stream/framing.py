@@ -7,9 +7,11 @@ first byte, and no order or size of chunks costs more than in proportion to the 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from ..protocol import ns
+from ..protocol.element import Element
 from ..protocol.errors import StreamError
 from .frames import Event, Limits, Malformed, StreamClosed, StreamOpened
 from .header import WHITE, Context, check_start, read_header
@@ -18,6 +20,14 @@ from .scanner import Scanner, borrow, give_back
 __all__ = ["Event", "Framer", "Limits", "Malformed", "StreamClosed", "StreamOpened"]
 
 _TRIES: Final = 64  # how often a header may be read again, as a whole, because of a `>` in its values
+
+
+# Acknowledgements (XEP-0198 §4) mostly come alone, and expat would need as long as for a message.
+_ACK: Final = re.compile(
+    rb"""<(?P<name>[ra]) xmlns=(?P<q>['"])(?P<uri>urn:xmpp:sm:[23])(?P=q)(?: h=(?P<p>['"])(?P<h>\d{1,10})(?P=p))? ?/>"""
+)
+
+_LONGEST_ACK: Final = 64
 
 
 class Framer:
@@ -171,6 +181,10 @@ class Framer:
             if data[0] != 60:
                 self._error = StreamError("bad-format", "text between stanzas")
                 return None
+        if scanner is None and len(data) < _LONGEST_ACK:
+            ack = _ACK.fullmatch(data)
+            if ack is not None:
+                return self._ack(ack)
         # Nothing is complete without a `>`, so expat does not have to look at it.
         event = None
         if data[-1] == 62:
@@ -187,6 +201,12 @@ class Framer:
             if size > self._limits.max_bytes and self._unfed.strip(WHITE):
                 self._error = StreamError("policy-violation", "stanza too big")
         return event
+
+    def _ack(self, ack: re.Match[bytes]) -> Element:
+        self._unfed = b""
+        self._ready = False
+        name, uri, h = ack.group("name", "uri", "h")
+        return Element(uri.decode(), name.decode(), {} if h is None else {"h": h.decode()})
 
     def _scan(self, scanner: Scanner, piece: bytes | bytearray) -> Event | None:
         data = scanner.scan(bytes(piece), self._limits, self._lang)

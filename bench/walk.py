@@ -60,7 +60,7 @@ class Outbox:
         return True
 
     def when_written(self, callback: Callable[[], None]) -> None:
-        self.callback: Callable[[], None] | None = callback
+        callback()
 
     async def drained(self) -> bool:
         return True

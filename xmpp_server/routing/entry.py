@@ -13,13 +13,15 @@ from .effects import Effect
 if TYPE_CHECKING:
     from .ledger import Ledger
 
-IN_MEMORY: Final = 0
-DOUBTFUL: Final = 1
+NEW: Final = 0
+"""It came in this turn of the loop, and has no id yet."""
+IN_MEMORY: Final = 1
+DOUBTFUL: Final = 2
 """The database went away while it was written: it may stand in the inbox."""
-WRITING: Final = 2
-WRITTEN: Final = 3
+WRITING: Final = 3
+WRITTEN: Final = 4
 
-ENVELOPE: Final = 500
+_ENVELOPE: Final = 500
 """Octets that a message takes beside its payload, about."""
 _PRIVATE: Final = (qname("urn:xmpp:carbons:2", "private"), NO_COPY)
 
@@ -36,7 +38,10 @@ class Line:
 
 class Entry(Effect):
     """A message to an account of ours: what its sender brought about, and the receipt of every session that it is given
-    to. One that is not `kept` is answered with an error if nobody gets it."""
+    to. One that is not `kept` is answered with an error if nobody gets it.
+
+    `size` and `received` (microseconds) are known once it has an id.
+    """
 
     __slots__ = (
         "_ledger",
@@ -65,17 +70,25 @@ class Entry(Effect):
         """The message; None once it is in the inbox."""
         self.sender = sender
         self.kept = kept
-        self.size = ENVELOPE + len(stanza.payload) if stanza is not None else ENVELOPE
-        self.id = 0
-        self.received = 0
-        self.state = IN_MEMORY
+        self.state = NEW
         self.sessions: list[Session] = []
         """Who has it and has not acknowledged it."""
         self.seen = False
         """Whether anybody acknowledged it."""
         self.sent = False
         """Whether it has been given to all that it is for."""
+
+    def number(self, id: int, received: int) -> None:
+        """It is in flight for longer than this turn of the loop."""
+        self.id = id
+        self.received = received
+        self.state = IN_MEMORY
+        self.size = _ENVELOPE
         self.private = False
+        if self.stanza is not None:
+            self.size += len(self.stanza.payload)
+        if self.sender is not None:
+            self.sender.budget.take(self.size)
 
     @property
     def is_resolved(self) -> bool:
@@ -107,7 +120,13 @@ class Entry(Effect):
     def acknowledged(self, session: Session) -> None:
         """As `Receipt` has it."""
         self.seen = True
-        self.lost(session)
+        sessions = self.sessions
+        sessions.remove(session)
+        if self.sent and not sessions:
+            if self.state is NEW:
+                self.stands()
+            else:
+                self._ledger.resolve(self)
 
     def lost(self, session: Session) -> None:
         """As `Receipt` has it."""
@@ -130,6 +149,6 @@ class Entry(Effect):
         if self.done:
             return
         sender, self.sender = self.sender, None
-        if sender is not None and self.id:
+        if sender is not None and self.state is not NEW:
             sender.budget.give(self.size)
         super().stands()

@@ -25,13 +25,12 @@ from xmpp_server.protocol import ns
 from xmpp_server.protocol.delay import delay
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
-from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.storage.errors import NoSuchAccount, StorageError, Unavailable
 from xmpp_server.storage.offline import Message
 from xmpp_server.util.tasks import keep
 
 from .account import Account, Accounts, Session
-from .entry import DOUBTFUL, WRITING, WRITTEN, Entry, Line
+from .entry import DOUBTFUL, NEW, WRITING, WRITTEN, Entry, Line
 from .fate import Fate, fate
 from .host import Host, Passage
 from .router import Router
@@ -66,10 +65,11 @@ class Ledger:
         self._router = router
         self._accounts = accounts
         self._inbox = inbox
-        self.newest = 0
-        """The last id that was given; whoever loads an account raises it to what stands in its inbox."""
+        self._last = 0
         self.size = 0
         """Octets of what is in memory only."""
+        self._new: list[Entry] = []
+        """What came in this turn of the loop: most is resolved at its end, by the flush."""
         self._fresh: dict[Entry, None] = {}
         self._older: dict[Entry, None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -102,32 +102,52 @@ class Ledger:
 
     def enter(self, entry: Entry) -> None:
         """Take the entry in, whose message some sessions have in their outboxes; `entry.complete` follows."""
-        if not entry.kept:
-            return
+        if entry.kept:
+            if not self._new:
+                asyncio.get_running_loop().call_soon(self._admit)
+            self._new.append(entry)
+
+    def _admit(self) -> None:
+        """Give ids to what is still in flight."""
+        new, self._new = self._new, []
         now = time.time_ns() // 1000
-        entry.received = now
-        entry.id = self.newest = now if now > self.newest else self.newest + 1
-        account = entry.account
-        account.users += 1
-        line = account.line
-        if line is None:
-            line = account.line = Line()
-        line.unwritten[entry.id] = entry
-        self._fresh[entry] = None
-        if self._timer is None:
+        for entry in new:
+            if entry.done:
+                continue
+            self._last = max(now, self._last + 1)
+            entry.number(self._last, now)
+            account = entry.account
+            account.users += 1
+            if account.line is None:
+                account.line = Line()
+            account.line.unwritten[entry.id] = entry
+            self._fresh[entry] = None
+            self.size += entry.size
+        if self._fresh and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(DEADLINE / 2, self._tick)
-        self.size += entry.size
-        if entry.sender is not None:
-            entry.sender.budget.take(entry.size)
+
+    @property
+    def newest(self) -> int:
+        """The id of the newest message."""
+        if self._new:
+            self._admit()
+        return self._last
+
+    def found(self, id: int) -> None:
+        """A message of this id stands in the inbox: later ones get greater ids."""
+        self._last = max(self._last, id)
 
     def keep(self, entry: Entry) -> None:
         """Write the message, which goes to no session now, to the inbox."""
         self.enter(entry)
+        self._admit()
         entry.complete()
 
     def resolve(self, entry: Entry) -> None:
         """No session has it any more: each has acknowledged it or ended."""
-        if not entry.kept:
+        if entry.state is NEW and entry.kept and not entry.seen:
+            self._admit()
+        if not entry.kept or entry.state is NEW:
             if entry.seen:
                 entry.stands()
             else:
@@ -179,7 +199,7 @@ class Ledger:
         """An entry for a message in the inbox; to be given to sessions and completed."""
         entry = Entry(self, account, None, None, kept=True)
         entry.done = True
-        entry.id = id
+        entry.number(id, 0)
         entry.state = WRITTEN
         account.users += 1
         if account.line is None:
@@ -194,6 +214,7 @@ class Ledger:
 
     def has_for(self, account: Account, session: Session) -> bool:
         """Whether something is in flight to other sessions of the account that a new one is to get as well."""
+        self._admit()
         line = account.line
         if line is None:
             return False
@@ -427,6 +448,7 @@ class Ledger:
     async def close(self) -> None:
         """Write everything that is in flight, once; for the end of the server."""
         self._closing = True
+        self._admit()
         for entry in (*self._older, *self._fresh):
             self._due[entry.account] = None
         if self._due:

@@ -3,9 +3,9 @@
 What waits goes to the first resource that sends available presence with a priority of zero or more, or changes to one:
 in the order in which it came, a page at a time, as fast as the client's connection takes it, and every message is
 forgotten only when the client has it (`routing/ledger.py`). A resource that comes newly gets as well what another one
-was given and has not acknowledged, for that one may be gone without anybody having noticed. Live messages of that
-session wait behind; another resource takes over if the first one goes away. What comes while the session is too far
-behind is kept, and follows.
+was given and has not acknowledged, for that one may be gone without anybody having noticed, and what it would get
+later would come after younger messages. Live messages of a session wait behind what it is handed; another resource
+takes over if it goes away. What comes while the session is too far behind is kept, and follows.
 
 A message that is only a chat state is dropped; others that are not kept (no-store, nothing in it) and what is beyond
 the quota are answered with `service-unavailable` (§2, 3), for their sender would believe that they are read one day.
@@ -21,7 +21,6 @@ from typing import Annotated, Final
 import msgspec
 
 from xmpp_server.module import Module, on
-from xmpp_server.protocol.jid import JID
 from xmpp_server.routing.account import Account, Accounts, Session
 from xmpp_server.routing.blocklist import blocks
 from xmpp_server.routing.entry import Entry
@@ -77,9 +76,9 @@ class Offline(Module):
         self._accounts = accounts
         self._ledger = ledger
         self._waiting = waiting
-        self._rounds: dict[JID, _Round] = {}
-        """Accounts that are handed what waits."""
-        self._interrupted: dict[JID, Session] = {}
+        self._rounds: dict[Session, _Round] = {}
+        """Sessions that are handed what waits."""
+        self._interrupted: set[Session] = set()
         """Sessions whose clients went away in the middle of it, and may come back; they hold back what comes."""
         self.options = options
 
@@ -120,76 +119,66 @@ class Offline(Module):
 
     @on("session_resumed")
     def resumed(self, session: Session) -> None:
-        """It goes on where it was."""
-        jid = session.account.jid
-        if self._interrupted.get(jid) is session:
-            del self._interrupted[jid]
+        """It goes on where it was; what fell to the inbox while the server was started anew follows as well."""
+        interrupted = session in self._interrupted
+        if _takes(session) and session.account.waiting:
             self._start(session)
+        if interrupted:
+            self._interrupted.discard(session)
             session.release()
-        elif _takes(session) and session.account.waiting:  # since the server was started anew
-            self._start(session)
 
     @on("session_closed")
     def closed(self, session: Session) -> None:
-        """It does not: somebody else may get the rest."""
-        if self._interrupted.get(session.account.jid) is session:
-            self._yield(session.account)
-            self.more(session.account)
+        """It does not; what it held back is lost to it."""
+        if session in self._interrupted:
+            self._interrupted.discard(session)
+            session.release()
 
     @on("messages_waiting")
     def more(self, account: Account) -> None:
         """Messages wait that no session has any more."""
-        receiver = _receiver(account)
+        self._continue(account, None)
+
+    def _continue(self, account: Account, gone: Session | None) -> None:
+        receiver = _receiver(account, gone)
         if receiver is not None and account.waiting:
             self._start(receiver)
 
     def _start(self, session: Session, *, share: bool = False) -> None:
-        account = session.account
-        if account.jid not in self._rounds:
-            self._rounds[account.jid] = self._begin(session, share=share or account.jid in self._interrupted)
-            self._yield(account)
+        if session not in self._rounds:
+            self._rounds[session] = self._begin(session, share=share)
             keep(self._drain(session), "offline drain")
-
-    def _yield(self, account: Account) -> None:
-        """The session in whose middle it was interrupted gets no more of what waits."""
-        interrupted = self._interrupted.pop(account.jid, None)
-        if interrupted is not None:
-            interrupted.release()
 
     def _begin(self, session: Session, *, share: bool) -> _Round:
         held = session.oldest_held()
         session.hold()
         return _Round(held.id - 1 if isinstance(held, Entry) else self._ledger.newest, share=share)
 
-    async def _drain(self, first: Session) -> None:
-        account = first.account
+    async def _drain(self, session: Session) -> None:
+        account = session.account
         try:
             async with self._accounts.use(account.jid):  # the same object for all, as long as this lasts
-                session: Session | None = first
-                while session is not None:
+                while True:
                     complete = False
                     try:
                         complete = await self._hand_over(account, session)
                     finally:
                         if not complete:
                             account.waiting = True
-                        if complete or not session.hibernates:
+                        if not complete and session.hibernates:
+                            self._interrupted.add(session)
+                        else:
                             session.release()
-                    if complete and not account.waiting:
-                        return
-                    before, session = session, _receiver(account, gone=None if complete else session)
-                    if not complete and before.hibernates:
-                        self._interrupted[account.jid] = before
-                        if session is not None:
-                            self._yield(account)
-                    if session is not None:
-                        self._rounds[account.jid] = self._begin(session, share=not complete)
+                    if not complete or not account.waiting or not _takes(session):
+                        break
+                    self._rounds[session] = self._begin(session, share=False)
         finally:
-            del self._rounds[account.jid]
+            del self._rounds[session]
+        self._continue(account, None if complete else session)
 
     async def _hand_over(self, account: Account, session: Session) -> bool:
         """Deliver what waits and is older than what the session holds back; False: it went away meanwhile."""
-        round_ = self._rounds[account.jid]
+        round_ = self._rounds[session]
         await self._ledger.settled(account)
         account.waiting = False  # what falls to the inbox from here on says otherwise
         last = size = 0
@@ -226,7 +215,7 @@ def _now() -> int:
     return time.time_ns() // 1000
 
 
-def _receiver(account: Account, *, gone: Session | None = None) -> Session | None:
+def _receiver(account: Account, gone: Session | None) -> Session | None:
     """The session that is to get what waits: the one of the highest priority that is not negative."""
     candidates = [session for session in account.sessions.values() if session is not gone and _takes(session)]
     return max(candidates, key=lambda session: session.priority or 0, default=None)

@@ -28,6 +28,7 @@ from xmpp_server.routing.effects import Effect
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.ledger import Ledger
 from xmpp_server.routing.router import Router
+from xmpp_server.session import session as session_module
 from xmpp_server.session.local import LocalRoute
 from xmpp_server.session.session import Session
 from xmpp_server.storage.errors import Unavailable
@@ -129,9 +130,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.patched = ledger_module.DEADLINE, ledger_module._FORGET, ledger_module._PAUSES
+        self.patched = ledger_module.DEADLINE, ledger_module._FORGET, session_module._MOST_HELD
         ledger_module.DEADLINE = ledger_module._FORGET = 1e6  # type: ignore[misc]
-        ledger_module._PAUSES = (0.0,)  # type: ignore[misc, assignment]
+        session_module._MOST_HELD = 2 * 600  # type: ignore[misc]
         self.inbox = Inbox()
         self.count = 0
         self.effects: dict[int, Effect] = {}
@@ -146,6 +147,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.router.hosts["localhost"] = self.host
         self.accounts = Accounts(self._load)
         self.ledger = Ledger(self.router, self.accounts, self.inbox)
+        self.ledger._pause = self._pause  # type: ignore[method-assign]
+        self.again = asyncio.Event()
         self.route = LocalRoute(self.router, self.accounts, self.ledger, cast(Any, None), cast(Any, None))
         self.router.routes.append(self.route)
         offline = Offline(self.host, self.accounts, self.ledger, cast(Any, self.inbox), OfflineOptions())
@@ -159,6 +162,10 @@ class LedgerMachine(RuleBasedStateMachine):
     async def _load(self, jid: JID) -> Account | None:
         self.ledger.found(max(self.inbox.rows, default=0))
         return Account(jid, Roster(0, {}), frozenset(), waiting=bool(self.inbox.rows))
+
+    async def _pause(self, seconds: float) -> None:
+        self.again.clear()
+        await self.again.wait()
 
     async def _bounce(self, passage: Passage, error: StanzaError) -> None:
         self.bounced.append(f"{passage.stanza.id} {error.condition}")
@@ -236,7 +243,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(turns=st.integers(0, 12))
     def deadline(self, turns: int) -> None:
-        self.call(self.ledger._tick)
+        for _ in range(2):  # half of it at a time
+            self.call(self.ledger._tick)
         self.spin(turns)
 
     @rule()
@@ -251,9 +259,16 @@ class LedgerMachine(RuleBasedStateMachine):
         self.inbox.end(outcome)
         self.spin(turns)
 
-    @rule(outcome=st.sampled_from(["commits", "fails"]))
+    @rule(turns=st.integers(0, 12))
+    def try_again(self, turns: int) -> None:
+        self.call(self.again.set)
+        self.spin(turns)
+
+    @rule(outcome=st.sampled_from(["commits", "fails", *["no crash"] * 10]))
     def crash(self, outcome: str) -> None:
-        """kill -9: what was on its way may be committed or not."""
+        """kill -9, now and then: what was on its way may be committed or not."""
+        if outcome == "no crash":
+            return
         while self.inbox.calls:
             self.inbox.end(outcome)
         for session, sink in self.sessions:
@@ -293,7 +308,7 @@ class LedgerMachine(RuleBasedStateMachine):
         try:
             self._end()
         finally:
-            ledger_module.DEADLINE, ledger_module._FORGET, ledger_module._PAUSES = self.patched  # type: ignore[misc]
+            ledger_module.DEADLINE, ledger_module._FORGET, session_module._MOST_HELD = self.patched  # type: ignore[misc]
             self._cancel()
             self.loop.run_until_complete(asyncio.sleep(0))
             self.loop.close()
@@ -307,6 +322,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.flush(which, 12)
             self.deadline(12)
             self.forget()
+            self.try_again(12)
             while self.inbox.calls:
                 self.inbox.end("commits")
                 self.spin()

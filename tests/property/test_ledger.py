@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, cast
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -342,3 +343,167 @@ class LedgerMachine(RuleBasedStateMachine):
 
 LedgerMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestLedger = LedgerMachine.TestCase
+
+
+# -- what the machine seldom comes upon, step by step; each ends with all that must hold at the end
+
+
+@pytest.fixture
+def machine() -> Iterator[LedgerMachine]:
+    machine = LedgerMachine()
+    machine.begin()
+    yield machine
+    machine.nobody_gets_an_error()
+    machine.what_stands_is_in_the_inbox_or_somebody_has_it()
+    machine.teardown()
+
+
+def done(machine: LedgerMachine) -> list[bool]:
+    return [effect.done for effect in machine.effects.values()]
+
+
+def test_what_is_acknowledged_in_time_writes_nothing(machine: LedgerMachine) -> None:
+    machine.come(12)
+    machine.send(12)
+    assert done(machine) == [False]
+    machine.flush(0, 12)
+    assert done(machine) == [True]
+    machine.deadline(12)
+    assert not machine.inbox.calls
+
+
+def test_what_is_not_acknowledged_in_time_stands_when_it_is_committed(machine: LedgerMachine) -> None:
+    machine.come(12)
+    machine.send(12)
+    machine.send(12)
+    machine.deadline(12)
+    assert done(machine) == [False, False]
+    assert len(machine.inbox.calls) == 1, "not together"
+    machine.database("commits", 12)
+    assert done(machine) == [True, True]
+    assert len(machine.inbox.rows) == 2
+    machine.flush(0, 12)
+    machine.forget()
+    machine.database("commits", 12)
+    assert not machine.inbox.rows
+
+
+def test_an_acknowledgement_between_deadline_and_commit_leaves_no_row(machine: LedgerMachine) -> None:
+    machine.come(12)
+    machine.send(12)
+    machine.deadline(12)
+    machine.flush(0, 12)
+    assert done(machine) == [True]
+    machine.database("commits", 12)
+    machine.forget()
+    machine.database("commits", 12)
+    assert not machine.inbox.rows
+
+
+@pytest.mark.parametrize("outcome", ["fails", "commits and fails"])
+@pytest.mark.parametrize("early", [True, False])
+def test_nobody_knows_whether_it_was_committed(machine: LedgerMachine, outcome: str, early: bool) -> None:
+    """and then it is acknowledged, before the failure is known or before the next attempt"""
+    machine.come(12)
+    machine.send(12)
+    machine.deadline(12)
+    if early:
+        machine.flush(0, 12)
+    machine.database(outcome, 12)
+    if not early:
+        assert done(machine) == [False]
+        machine.flush(0, 12)
+    assert done(machine) == [True]
+    machine.try_again(12)
+    machine.forget()
+    while machine.inbox.calls:
+        machine.database("commits", 12)
+    assert not machine.inbox.rows
+
+
+def test_the_next_attempt_stands_once(machine: LedgerMachine) -> None:
+    machine.send(12)
+    machine.database("commits and fails", 12)
+    assert done(machine) == [False]
+    machine.send(12)
+    machine.try_again(12)
+    machine.database("commits", 12)
+    assert done(machine) == [True, True]
+    assert len(machine.inbox.rows) == 2
+
+
+def test_a_session_ends_while_its_message_is_written(machine: LedgerMachine) -> None:
+    machine.come(12)
+    machine.send(12)
+    machine.deadline(12)
+    machine.leave(0, 12)
+    machine.come(12)
+    machine.send(12)
+    assert machine.sessions[0][1].came == []
+    machine.database("commits", 12)
+    machine.flush(0, 12)
+    assert machine.sessions[0][1].came == [1, 2]
+
+
+def test_of_two_sessions_one_acknowledges_and_the_other_ends(machine: LedgerMachine) -> None:
+    machine.come(12)
+    machine.come(12)
+    machine.send(12)
+    machine.flush(1, 12)
+    assert done(machine) == [False]
+    machine.leave(0, 12)
+    assert done(machine) == [True]
+    machine.deadline(12)
+    assert not machine.inbox.calls
+
+
+def test_all_sessions_end_one_after_the_other(machine: LedgerMachine) -> None:
+    machine.come(12)
+    machine.come(12)
+    machine.send(12)
+    machine.leave(0, 12)
+    assert not machine.inbox.calls
+    machine.leave(0, 12)
+    assert done(machine) == [False]
+    machine.database("commits", 12)
+    assert done(machine) == [True]
+    assert len(machine.inbox.rows) == 1
+
+
+def test_a_newcomer_gets_first_what_another_session_has_not_acknowledged(machine: LedgerMachine) -> None:
+    machine.come(12)
+    machine.send(12)
+    machine.come(12)
+    machine.send(12)
+    assert machine.sessions[1][1].came == []
+    machine.database("commits", 12)
+    machine.flush(1, 12)
+    assert machine.sessions[1][1].came == [1, 2]
+    machine.flush(1, 12)
+    machine.leave(0, 12)
+    assert done(machine) == [True, True]
+
+
+def test_a_newcomer_gets_nothing_that_somebody_acknowledged(machine: LedgerMachine) -> None:
+    machine.come(12)
+    machine.come(12)
+    machine.send(12)
+    machine.flush(0, 12)
+    machine.deadline(12)
+    machine.database("commits", 12)
+    machine.come(12)
+    machine.flush(2, 12)
+    assert machine.sessions[2][1].came == []
+
+
+def test_younger_messages_are_written_with_older_ones(machine: LedgerMachine) -> None:
+    """so that no crash leaves the younger one alone"""
+    machine.come(12)
+    machine.send(12)
+    machine.leave(0, 0)
+    machine.send(12)
+    machine.database("commits", 12)
+    if machine.inbox.calls:
+        machine.database("commits", 12)
+    assert [row.id for row in machine.inbox.rows.values()] == sorted(machine.inbox.rows)
+    assert len(machine.inbox.rows) == 2

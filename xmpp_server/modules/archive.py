@@ -123,8 +123,10 @@ class Archive(Module):
         message = passage.stanza
         session = passage.session
         assert message.to is not None
-        if session is None or message.to.bare == session.account.jid or not archivable(message):
+        if session is None or message.to.bare == session.account.jid:
             return None
+        if not archivable(message):
+            return self._behind(passage)
         book = self._books.get(session.account.jid)
         if book is None or retraction.RETRACT in message.keys:
             return self._sent_slowly(passage, session)
@@ -145,7 +147,7 @@ class Archive(Module):
         to = message.to
         assert to is not None
         if not self._wanted(book, account, to):
-            return None
+            return self._behind(passage)
         written, id = self._add(book, account.jid, to, message, entombed)
         if len(account.sessions) == 1:
             receiver = self._router.hosts.get(to.domain)
@@ -154,8 +156,8 @@ class Archive(Module):
                 return None
         return self._sent_to_others(passage, written, _stanza_id(account.jid, id))
 
-    async def _sent_to_others(self, passage: Passage, written: Awaitable[None], stanza_id: Element) -> None:
-        await _settled(written)
+    async def _sent_to_others(self, passage: Passage, written: asyncio.Future[None], stanza_id: Element) -> None:
+        await _committed(passage, written)
         passage.copy = passage.stanza.with_child(stanza_id)
 
     @on("message_in", Stage.KEEP)
@@ -165,7 +167,7 @@ class Archive(Module):
         assert account is not None
         message = passage.stanza
         if not archivable(message):
-            return None if passage.archived is None else self._sender_settled(passage)
+            return self._behind(passage)
         book = self._books.get(account.jid)
         if book is None or retraction.RETRACT in message.keys:
             return self._received_slowly(passage, account)
@@ -184,19 +186,23 @@ class Archive(Module):
         sender = passage.stanza.sender
         assert sender is not None
         if not self._wanted(book, account, sender):
-            return None if passage.archived is None else self._sender_settled(passage)
+            return self._behind(passage)
         written, id = self._add(book, account.jid, sender, passage.stanza, entombed)
         return self._receive(passage, written, _stanza_id(account.jid, id))
 
-    async def _receive(self, passage: Passage, written: Awaitable[None], stanza_id: Element) -> None:
-        await _settled(written)
-        await self._sender_settled(passage)
-        passage.stanza = passage.stanza.with_child(stanza_id)
-
-    async def _sender_settled(self, passage: Passage) -> None:
-        archived, passage.archived = passage.archived, None
+    async def _receive(self, passage: Passage, written: asyncio.Future[None], stanza_id: Element) -> None:
+        archived = passage.archived
+        await _committed(passage, written)
         if archived is not None:
             await _settled(archived)
+        passage.stanza = passage.stanza.with_child(stanza_id)
+
+    def _behind(self, passage: Passage) -> Coroutine[Any, Any, None] | None:
+        """A message that is not kept here goes behind those before it that were, and after its commit elsewhere."""
+        if passage.archived is not None:
+            return _committed(passage, passage.archived)
+        last = passage.session.commit if passage.session is not None else None
+        return None if last is None or last.done() else _committed(passage, self._archive.turn())
 
     @on("message_offline", Stage.LAST)
     def waiting(self, passage: Passage) -> Verdict:
@@ -405,6 +411,16 @@ async def _settled(written: Awaitable[None]) -> None:
         raise StanzaError("service-unavailable") from error
     except StorageError as error:
         raise StanzaError("resource-constraint") from error
+
+
+async def _committed(passage: Passage, written: asyncio.Future[None]) -> None:
+    """The same, while the session's next messages come behind this one."""
+    passage.archived = None
+    passage.in_order = True
+    if passage.session is not None:
+        passage.session.commit = written
+    await _settled(written)
+    passage.in_order = False
 
 
 def _unknown() -> StanzaError:

@@ -38,6 +38,8 @@ class Session(Protocol):
     """Whether it asked for the blocklist, and so gets its changes (XEP-0191 §3.2)."""
     budget: Budget
     """What of its messages is under way and not safe yet."""
+    commit: asyncio.Future[None] | None
+    """The commit that the last of its messages waited for, so that what comes after it stays behind it."""
 
     @property
     def resource(self) -> str: ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,12 +27,13 @@ class Passage:
     account of ours that it goes to (None before that is known, and if it goes elsewhere), `targets` the sessions that
     it is delivered to, once this is decided. `effect` is what it brings about and does not stand yet; None where that
     is safe when routing returns, or nothing that is kept. `archived` is done when the message is in the archive of its
-    sender (None: it is, or is to be in none), `copy` the message as other sessions of its sender are to see it (None: as
-    it is). `entry` is what copies for other sessions of the account are given with, so that they count like the message
-    itself (None: they do not).
+    sender (None: it is, or is to be in none), `copy` the message as other sessions of its sender are to see it (None:
+    as it is). `entry` is what copies for other sessions of the account are given with, so that they count like the
+    message itself (None: they do not). `in_order`: it waits for a commit, and the session's next message may be handled
+    meanwhile, for that waits for the same commit or a later one.
     """
 
-    __slots__ = ("account", "archived", "copy", "effect", "entry", "session", "stanza", "targets")
+    __slots__ = ("account", "archived", "copy", "effect", "entry", "in_order", "session", "stanza", "targets")
 
     def __init__(self, stanza: Stanza, session: Session | None = None, account: Account | None = None) -> None:
         self.stanza = stanza
@@ -40,8 +42,9 @@ class Passage:
         self.targets: list[Session] = []
         self.effect: Effect | None = None
         self.entry: Entry | None = None
-        self.archived: Awaitable[None] | None = None
+        self.archived: asyncio.Future[None] | None = None
         self.copy: Stanza | None = None
+        self.in_order = False
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -12,7 +13,7 @@ from xmpp_server.routing.account import Account
 from xmpp_server.routing.effects import Budget, Effect, Receipt
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.router import Router
-from xmpp_server.util.tasks import keep
+from xmpp_server.util.tasks import hold, keep, run_eagerly
 
 from .managed import Managed
 from .presence import Presence
@@ -41,6 +42,7 @@ class Sink(Protocol):
 _MOST_HELD: Final = 1_000_000  # octets
 _MOST_UNDER_WAY: Final = 1_000_000  # octets
 _ENVELOPE: Final = 500
+_MOST_COMMITTED: Final = 100
 
 
 class Session:
@@ -48,6 +50,7 @@ class Session:
 
     __slots__ = (
         "__weakref__",
+        "_committed",
         "_ended",
         "_held",
         "_held_size",
@@ -59,6 +62,7 @@ class Session:
         "blocklist_pushes",
         "budget",
         "carbons",
+        "commit",
         "directed",
         "host",
         "interested",
@@ -93,6 +97,9 @@ class Session:
         self.carbons = False
         self.blocklist_pushes = False
         self.budget = Budget(_MOST_UNDER_WAY)
+        self.commit: asyncio.Future[None] | None = None
+        self._committed: set[asyncio.Task[None]] = set()
+        """Its messages that wait for their commit, and then go on in their order."""
         self.directed: set[JID] | None = None
         """Whom it sent directed presence to and who is not told by its broadcasts (RFC 6121 §4.6)."""
 
@@ -197,10 +204,19 @@ class Session:
         if name == "message":
             # RFC 6120 §10.3.1: without `to` it is for the account itself
             passage = Passage(stanza.stamped(sender=self.jid, to=to or self.account.jid), self)
-            await self._router.leave(passage, hooks.message_out)
+            task = run_eagerly(self._router.leave(passage, hooks.message_out))
+            effect = passage.effect
+            if task is not None:
+                if passage.in_order and len(self._committed) < _MOST_COMMITTED:
+                    effect = self._go_on(passage, task, len(stanza.payload) + _ENVELOPE)
+                else:
+                    await task
+                    effect = passage.effect
             if self.budget.used > self.budget.most:
                 await self.budget.room()
-            return passage.effect
+            return effect
+        if self._committed:
+            await asyncio.wait(self._committed)  # a message that came before goes before
         if name == "iq":
             passage = Passage(stanza.stamped(sender=self.jid, to=to or self.account.jid), self)
             if stanza.type not in _IQ_TYPES or not stanza.id:
@@ -210,6 +226,24 @@ class Session:
         else:
             await self._presence.receive(self, stanza.stamped(sender=self.jid))
         return None
+
+    def _go_on(self, passage: Passage, task: asyncio.Task[None], size: int) -> Effect:
+        """Take what comes next while this message waits for its commit; what it brings about stands later."""
+        effect = Effect()
+        self._committed.add(task)
+        hold(task)
+        self.budget.take(size)
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._committed.discard(task)
+            self.budget.give(size)
+            if passage.effect is None:
+                effect.stands()
+            else:
+                passage.effect.when_standing(effect.stands)
+
+        task.add_done_callback(done)
+        return effect
 
     # -- without a connection
 

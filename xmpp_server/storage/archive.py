@@ -227,14 +227,14 @@ class ArchivedMessage:
 
 
 class _Group:
-    """What is written together."""
+    """What is written together, and who waits for it in which order: for a row (by its place) or only for its turn."""
 
-    __slots__ = ("entombed", "futures", "rows")
+    __slots__ = ("entombed", "rows", "waiting")
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.entombed: list[dict[str, Any]] = []
-        self.futures: list[asyncio.Future[None]] = []
+        self.waiting: list[tuple[asyncio.Future[None], int | None]] = []
 
     async def work(self, transaction: Transaction) -> None:
         await transaction.many(_ADD, self.rows)
@@ -242,18 +242,27 @@ class _Group:
             await transaction.many(_ENTOMB, self.entombed)
 
     def apart(self) -> Iterable[_Group]:
-        for row, future in zip(self.rows, self.futures, strict=True):
-            one = _Group()
-            one.rows.append(row)
-            one.futures.append(future)
-            one.entombed = [each for each in self.entombed if each["account"] == row["account"]]
+        """A group for each row; who waits for a turn waits for that of the row before."""
+        one = None
+        for future, place in self.waiting:
+            if place is not None:
+                if one is not None:
+                    yield one
+                one = _Group()
+                row = self.rows[place]
+                one.rows.append(row)
+                one.entombed = [each for each in self.entombed if each["account"] == row["account"]]
+            if one is None:
+                one = _Group()
+            one.waiting.append((future, None if place is None else 0))
+        if one is not None:
             yield one
 
     def settle(self, error: BaseException | None) -> None:
-        for future in self.futures:
+        for future, place in self.waiting:
             if future.done():  # its owner was cancelled
                 continue
-            if error is None:
+            if error is None or place is None:
                 future.set_result(None)
             else:
                 future.set_exception(error)
@@ -266,6 +275,9 @@ class Archive:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._group: _Group | None = None
+        """What is added in this turn of the loop."""
+        self._latest: _Group | None = None
+        """What was given to the database last, and is not written yet."""
         self._number = 0
 
     # -- adding
@@ -292,12 +304,13 @@ class Archive:
         Raises (at the await) NoSuchAccount, Unavailable or StorageError.
         """
         owner = str(account)
-        group = self._group
         loop = asyncio.get_running_loop()
+        group = self._group
         if group is None:
             group = self._group = _Group()
             loop.call_soon(self._submit)
         future: asyncio.Future[None] = loop.create_future()
+        group.waiting.append((future, len(group.rows)))
         group.rows.append(
             {
                 "account": owner,
@@ -311,7 +324,16 @@ class Archive:
         )
         for number, replacement in entombed:
             group.entombed.append({"account": owner, "n": number, "stanza": replacement})
-        group.futures.append(future)
+        return future
+
+    def turn(self) -> asyncio.Future[None]:
+        """Done when all that was added so far is, after those who wait for that, and before those who come later."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        group = self._group or self._latest
+        if group is None:
+            future.set_result(None)
+        else:
+            group.waiting.append((future, None))
         return future
 
     def _submit(self) -> None:
@@ -320,13 +342,17 @@ class Archive:
             self._write(group)
 
     def _write(self, group: _Group) -> None:
+        self._latest = group
         try:
             self._database.submit(group.work).add_done_callback(partial(self._written, group))
         except StorageError as error:
+            self._latest = None
             group.settle(error)
 
     def _written(self, group: _Group, done: asyncio.Future[None]) -> None:
         error = done.exception()
+        if self._latest is group:
+            self._latest = None
         if error is None or isinstance(error, Unavailable) or len(group.rows) == 1:
             group.settle(error)
             return

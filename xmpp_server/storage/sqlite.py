@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -25,8 +26,12 @@ _PRAGMAS: Final = (
     "PRAGMA synchronous=FULL",  # a commit survives a power loss
     "PRAGMA foreign_keys=ON",
     "PRAGMA journal_size_limit=67108864",
+    "PRAGMA wal_autocheckpoint=8000",  # pages: what changes often is copied into the database less often
     "PRAGMA temp_store=MEMORY",
 )
+_ROWS: Final = (64, 8)
+"""Rows that are inserted by one statement. `executemany` gives the interpreter's lock away for each row, and then waits
+up to its switch interval for it, 5 ms, while the loop is busy."""
 _UNAVAILABLE: Final = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -84,8 +89,15 @@ class SQLiteTransaction(Transaction):
     async def many(self, statement: Statement, values: Sequence[Mapping[str, Any]], /) -> None:
         compiled = statement.sqlite
         self.changed = True
+        arguments = [compiled.arguments(each) for each in values]
         try:
-            self._connection.executemany(compiled.sql, [compiled.arguments(each) for each in values])
+            done = 0
+            for size in _ROWS:
+                if len(arguments) - done >= size and (sql := compiled.rows(size)):
+                    while len(arguments) - done >= size:
+                        self._connection.execute(sql, list(chain.from_iterable(arguments[done : done + size])))
+                        done += size
+            self._connection.executemany(compiled.sql, arguments[done:])
         except sqlite3.Error as error:
             raise meaning(error) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
@@ -18,7 +19,7 @@ _POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
 class Compiled:
     """The text for one database, and the order in which it wants its values."""
 
-    __slots__ = ("_constants", "_names", "sql")
+    __slots__ = ("_constants", "_names", "_row", "sql")
 
     def __init__(self, clause: ClauseElement, dialect: Dialect) -> None:
         compiled = clause.compile(dialect=dialect)
@@ -26,6 +27,12 @@ class Compiled:
         self._names: tuple[str, ...] = tuple(getattr(compiled, "positiontup", None) or ())
         given = {bind.key for bind in getattr(compiled, "binds", {}).values() if bind.required}
         self._constants = {name: value for name, value in compiled.params.items() if name not in given}
+        row = re.search(r" VALUES (\([?, ]+\))", self.sql)
+        self._row = row.group(1) if row is not None and row.group(1).count("?") == self.sql.count("?") else ""
+
+    def rows(self, count: int) -> str:
+        """The same for so many rows at once; empty if it is no plain insert of one."""
+        return self._row and self.sql.replace(self._row, ", ".join([self._row] * count), 1)
 
     def arguments(self, values: Mapping[str, Any]) -> Sequence[Any]:
         """The values in order. Raises KeyError if one is missing."""

@@ -54,7 +54,11 @@ async def _rest(coroutine: Coroutine[Any, Any, object], waits_for: Any) -> None:
 
 def keep(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
     """Run the coroutine as a task of its own; what it raises is logged."""
-    task = asyncio.get_running_loop().create_task(coroutine, name=name)
+    return hold(asyncio.get_running_loop().create_task(coroutine, name=name))
+
+
+def hold(task: asyncio.Task[None]) -> asyncio.Task[None]:
+    """Keep a task that nobody waits for until it is done; what it raises is logged."""
     _kept.add(task)
     task.add_done_callback(_done)
     return task

@@ -13,6 +13,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.routing.account import Account, Accounts
 from xmpp_server.routing.host import Host
 from xmpp_server.routing.ledger import Ledger
+from xmpp_server.routing.resends import Resends
 from xmpp_server.routing.router import Router
 from xmpp_server.session.binding import Binder
 from xmpp_server.session.local import LocalRoute
@@ -32,6 +33,7 @@ class Core:
         self.config = config
         self.router = Router()
         self.accounts = Accounts(self._load)
+        self.resends = Resends()
         self.ledger = Ledger(self.router, self.accounts, store.offline)
         self.rosters = LiveRosters(store.rosters)
         self.subscriptions = Subscriptions(self.router, self.rosters, limits.roster_items)
@@ -53,7 +55,7 @@ class Core:
         """By domain and name: all that are in use."""
         self._store = store
         sessions = (self.rosters, self.subscriptions, self.presence, self.binder, self.passwords)
-        own = (self.router, self.accounts, self.ledger, *sessions, store)
+        own = (self.router, self.accounts, self.ledger, self.resends, *sessions, store)
         self._parts: dict[Any, Any] = {type(part): part for part in (*own, *vars(store).values())}
         for domain, host in config.hosts.items():
             self.add_host(domain, host.modules)

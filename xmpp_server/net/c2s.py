@@ -421,6 +421,8 @@ class ClientConnection(Connection):
         if session is not None and self._busy is None:
             self._session = None
             self._clients.binder.disconnected(session, self)
+        elif session is not None:
+            session.budget.go_on()  # nothing more is read that would have to wait for it
 
     def tick(self, now: int) -> int:
         """Deadlines: of negotiation, of silence, of the end."""

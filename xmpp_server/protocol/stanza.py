@@ -156,6 +156,17 @@ class Stanza:
         key = f"{ns}\n{name}"
         return self.children[self.keys.index(key)] if key in self.keys else None
 
+    def attribute(self, key: str, name: str) -> str:
+        """The value of an attribute of the first child of this qname, without looking at the others; or empty."""
+        children = self._children
+        if isinstance(children, tuple):
+            return next((child.get(name) for child in children if child.key == key), "")
+        for i in range(0, len(children) - 1, 4):
+            if children[i] == key:
+                attrs = children[i + 1]
+                return next((attrs[j + 1] for j in range(0, len(attrs), 2) if attrs[j] == name), "")
+        return ""
+
     def child(self, ns: str, name: str) -> Element | None:
         """The first child of this name, parsed, or None."""
         child = self.find(ns, name)

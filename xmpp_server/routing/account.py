@@ -45,6 +45,11 @@ class Session(Protocol):
     def resource(self) -> str: ...
 
     @property
+    def is_managed(self) -> bool:
+        """Whether its client counts stanzas (XEP-0198), and so knows what to send again."""
+        ...
+
+    @property
     def hibernates(self) -> bool:
         """Whether it waits for its client to come back (XEP-0198 §5); what is delivered is kept for that."""
         ...

@@ -43,6 +43,37 @@ class Effect:
             self._callbacks.append(callback)
 
 
+class Origin(Effect):
+    """A message that may come again; it stands when what it brought about does."""
+
+    __slots__ = ("_waiting", "digest", "is_new", "taken")
+
+    def __init__(self, digest: int) -> None:
+        super().__init__()
+        self.digest = digest
+        self.is_new = True
+        """Whether it is on its way still."""
+        self.taken = False
+        """Whether it brought something about; what did not is handled once more when it comes again."""
+        self._waiting: asyncio.Future[None] | None = None
+
+    def finish(self, effect: Effect | None) -> None:
+        """It was handled, and this is what it brings about."""
+        self.is_new = False
+        if effect is not None:
+            self.taken = True
+            effect.when_standing(self.stands)
+        if self._waiting is not None:
+            self._waiting.set_result(None)
+
+    async def handled(self) -> None:
+        """Wait until it was handled."""
+        if self.is_new:
+            if self._waiting is None:
+                self._waiting = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._waiting)
+
+
 class Budget:
     """How many octets of a session's stanzas are under way and not safe yet; beyond `most` it is not read further."""
 

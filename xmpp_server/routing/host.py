@@ -14,7 +14,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 
 from .account import Account, Session
-from .effects import Effect
+from .effects import Effect, Origin
 from .entry import Entry
 from .hooks import Collector, Filter, Notice
 from .iq import Requests
@@ -29,11 +29,12 @@ class Passage:
     is safe when routing returns, or nothing that is kept. `archived` is done when the message is in the archive of its
     sender (None: it is, or is to be in none), `copy` the message as other sessions of its sender are to see it (None:
     as it is). `entry` is what copies for other sessions of the account are given with, so that they count like the
-    message itself (None: they do not). `in_order`: it waits for a commit, and the session's next message may be handled
+    message itself (None: they do not), `origin` what the message is recognised by when it comes again (None: it is
+    not). `in_order`: it waits for a commit, and the session's next message may be handled
     meanwhile, for that waits for the same commit or a later one.
     """
 
-    __slots__ = ("account", "archived", "copy", "effect", "entry", "in_order", "session", "stanza", "targets")
+    __slots__ = ("account", "archived", "copy", "effect", "entry", "in_order", "origin", "session", "stanza", "targets")
 
     def __init__(self, stanza: Stanza, session: Session | None = None, account: Account | None = None) -> None:
         self.stanza = stanza
@@ -42,6 +43,7 @@ class Passage:
         self.targets: list[Session] = []
         self.effect: Effect | None = None
         self.entry: Entry | None = None
+        self.origin: Origin | None = None
         self.archived: asyncio.Future[None] | None = None
         self.copy: Stanza | None = None
         self.in_order = False

@@ -57,21 +57,24 @@ class Router:
 
     async def leave(self, passage: Passage, hook: Filter[Passage]) -> None:
         """Let a stanza of a session of ours pass this hook of its host, and route it."""
-        if hook:
-            try:
-                if await hook.run(passage) is not None:
-                    return
-            except StanzaError as error:
-                await self.bounce(passage, error)
+        try:
+            if hook and await hook.run(passage) is not None:
                 return
-            except Exception:
-                _log.exception("filter_failed", hook=hook.name)
-                await self.bounce(passage, StanzaError("internal-server-error"))
-                return
-        await self.route(passage)
-        if passage.archived is not None:  # it was refused before its receiver's archive waited for both
-            with suppress(Exception):
-                await passage.archived
+        except StanzaError as error:
+            await self.bounce(passage, error)
+            return
+        except Exception:
+            _log.exception("filter_failed", hook=hook.name)
+            await self.bounce(passage, StanzaError("internal-server-error"))
+            return
+        else:
+            await self.route(passage)
+            if passage.archived is not None:  # it was refused before its receiver's archive waited for both
+                with suppress(Exception):
+                    await passage.archived
+        finally:
+            if passage.origin is not None:
+                passage.origin.finish(passage.effect)
 
     async def bounce(self, passage: Passage, error: StanzaError) -> None:
         """Answer the stanza with the error, where the kind of stanza is one to be answered (RFC 6120 §8.3.1)."""

@@ -108,6 +108,11 @@ class Session:
         return self.jid.resource
 
     @property
+    def is_managed(self) -> bool:
+        """Whether its client has enabled stream management."""
+        return self.managed is not None
+
+    @property
     def hibernates(self) -> bool:
         """Whether it waits for its client to come back."""
         return self.sink is None and not self._ended

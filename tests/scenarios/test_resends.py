@@ -1,0 +1,146 @@
+"""What a client sends again, because it did not learn that the server has it, reaches nobody twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+
+import pytest
+
+from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.routing.effects import Effect
+from xmpp_server.session.session import Session
+from xmpp_server.storage.offline import Message
+
+from .conftest import HOSTS, MakeWorld
+from .world import Client, World
+
+JULIET = JID.parse("juliet@localhost")
+DELAY = "<delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:00Z'/>"
+
+
+@pytest.fixture(params=["archive", "no archive"])
+async def world(request: pytest.FixtureRequest, make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(Session, "is_managed", True)
+    off = "[modules.archive]\nenabled = false\n" if request.param == "no archive" else ""
+    return await make_world(HOSTS + off)
+
+
+def say(text: str, origin: str = "o1", to: str = "juliet@localhost", more: str = "", id: str = "") -> str:
+    origin_id = f"<origin-id xmlns='urn:xmpp:sid:0' id='{origin}'/>" if origin else ""
+    return f"<message to='{to}' type='chat' id='{id or origin}'><body>{text}</body>{origin_id}{more}</message>"
+
+
+def texts(client: Client) -> list[str]:
+    return [stanza.child_text("jabber:client", "body") for stanza in client.inbox if stanza.name == "message"]
+
+
+@pytest.mark.parametrize("more", ["", DELAY])
+async def test_what_was_delivered_is_not_delivered_again(world: World, more: str) -> None:
+    """XEP-0198 §5 asks for a delay on what is sent again"""
+    juliet = await world.login("juliet@localhost/balcony")
+    romeo = await world.login("romeo@localhost/orchard")
+    phone = await world.login("romeo@localhost/phone")
+    await phone.request("set", "<enable xmlns='urn:xmpp:carbons:2'/>")
+    romeo.send(say("Hi"))
+    await world.settle()
+    await romeo.disconnect()
+    romeo = await world.login("romeo@localhost/orchard")
+    romeo.send(say("Hi", more=more))
+    await romeo.receives_nothing()
+    assert texts(juliet) == ["Hi"]
+    phone.forget("presence")
+    assert len(phone.inbox) == 1, "one copy"
+
+
+async def test_what_waits_is_kept_once(world: World) -> None:
+    await world.account("juliet@localhost")
+    romeo = await world.login("romeo@localhost/orchard")
+    romeo.send(say("Hi") + say("Hi", more=DELAY))
+    await romeo.receives_nothing()
+    assert await world.store.offline.count(JULIET) == 1
+
+
+async def test_what_comes_again_stands_when_the_first_one_does(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.account("juliet@localhost")
+    romeo = await world.login("romeo@localhost/orchard")
+    garden = await world.login("romeo@localhost/garden")
+    keep, goes = world.store.offline.keep, asyncio.Event()
+
+    async def slow(messages: Sequence[Message]) -> Collection[tuple[JID, int]]:
+        await goes.wait()
+        return await keep(messages)
+
+    monkeypatch.setattr(world.store.offline, "keep", slow)
+    effects: list[Effect] = []
+    receive = Session.receive
+
+    async def noting(session: Session, stanza: Stanza) -> Effect | None:
+        effect = await receive(session, stanza)
+        assert effect is not None
+        effects.append(effect)
+        return effect
+
+    monkeypatch.setattr(Session, "receive", noting)
+    romeo.send(say("Hi"))
+    garden.send(say("Hi", more=DELAY))
+    while working := [client.worker for client in (romeo, garden) if client.worker is not None]:
+        await asyncio.gather(*working)
+    assert [effect.done for effect in effects] == [False, False]
+    goes.set()
+    await world.settle()
+    assert [effect.done for effect in effects] == [True, True]
+    assert await world.store.offline.count(JULIET) == 1
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        say("Ho"),
+        say("Hi", origin="o2"),
+        say("Hi", origin="", id="o1"),
+        say("Hi", to="nurse@localhost"),
+    ],
+)
+async def test_what_differs_is_another_message(world: World, second: str) -> None:
+    """an id alone says nothing: simple clients count from 1"""
+    juliet = await world.login("juliet@localhost/balcony")
+    nurse = await world.login("nurse@localhost/hall")
+    romeo = await world.login("romeo@localhost/orchard")
+    romeo.send(say("Hi") + second)
+    await world.settle()
+    assert len(texts(juliet)) + len(texts(nurse)) == 2
+
+
+async def test_somebody_elses_message_is_another_one(world: World) -> None:
+    juliet = await world.login("juliet@localhost/balcony")
+    romeo = await world.login("romeo@localhost/orchard")
+    tybalt = await world.login("tybalt@localhost/street")
+    romeo.send(say("Hi"))
+    await world.settle()
+    tybalt.send(say("Hi"))
+    await world.settle()
+    assert texts(juliet) == ["Hi", "Hi"]
+
+
+async def test_what_was_refused_may_come_again(world: World) -> None:
+    romeo = await world.login("romeo@localhost/orchard")
+    romeo.send(say("Hi"))
+    await romeo.receives("<message type='error'/>")
+    juliet = await world.login("juliet@localhost/balcony")
+    romeo.send(say("Hi"))
+    await romeo.receives_nothing()
+    assert texts(juliet) == ["Hi"]
+
+
+async def test_only_so_many_are_remembered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmpp_server.routing.resends._REMEMBERED", 3)
+    juliet = await world.login("juliet@localhost/balcony")
+    romeo = await world.login("romeo@localhost/orchard")
+    for number in range(4):
+        romeo.send(say(str(number), f"o{number}"))
+    romeo.send(say("3", "o3") + say("0", "o0"))
+    await world.settle()
+    assert texts(juliet) == ["0", "1", "2", "3", "0"]
+    assert len(world.core.resends._known) == 3

@@ -2,6 +2,8 @@
 
 What is in memory is handled in the turn of the loop in which it came, without a task. When something has to wait, the
 connection's later stanzas wait behind it, and nobody else's.
+
+XEP: 0368 (1.1.0) partial: clients
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
 
 from xmpp_server.protocol.errors import StanzaError, StreamError
 from xmpp_server.protocol.jid import JID
@@ -126,7 +127,7 @@ class Session:
 
     # -- from the client
 
-    async def receive(self, stanza: Stanza) -> None:
+    def receive(self, stanza: Stanza) -> Coroutine[Any, Any, None]:
         """Handle a stanza that the client sent; raises StreamError for a forged `from` (RFC 6120 §8.1.2.1)."""
         sender = stanza.sender
         if sender is not None and sender != self.jid and sender != self.account.jid:
@@ -137,15 +138,13 @@ class Session:
         if name == "message":
             # RFC 6120 §10.3.1: without `to` it is for the account itself
             passage = Passage(stanza.stamped(sender=self.jid, to=to or self.account.jid), self)
-            await self._router.leave(passage, hooks.message_out)
-        elif name == "iq":
+            return self._router.route(passage, hooks.message_out)
+        if name == "iq":
             passage = Passage(stanza.stamped(sender=self.jid, to=to or self.account.jid), self)
             if stanza.type not in _IQ_TYPES or not stanza.id:
-                await self._router.bounce(passage, StanzaError("bad-request", "an iq has an id and a known type"))
-            else:
-                await self._router.leave(passage, hooks.iq_out)
-        else:
-            await self._presence.receive(self, stanza.stamped(sender=self.jid))
+                return self._router.bounce(passage, StanzaError("bad-request", "an iq has an id and a known type"))
+            return self._router.route(passage, hooks.iq_out)
+        return self._presence.receive(self, stanza.stamped(sender=self.jid))
 
     def detach(self) -> bool:
         """Nothing is delivered from here on; False if that was so before."""

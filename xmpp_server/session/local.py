@@ -37,12 +37,13 @@ class LocalRoute:
         if not to.localpart:
             await self._to_host(host, passage)
             return True
-        account = self._accounts.get(to.bare)
-        if account is not None:
+        # held to the end of this: when its last session ends meanwhile, what is changed here must not be forgotten
+        account = self._accounts.hold(to.bare) or await self._accounts.acquire(to.bare)
+        try:
             await self._to_account(host, account, passage)
-        else:
-            async with self._accounts.use(to.bare) as account:
-                await self._to_account(host, account, passage)
+        finally:
+            if account is not None:
+                self._accounts.release(account)
         return True
 
     async def _to_host(self, host: Host, passage: Passage) -> None:
@@ -83,13 +84,15 @@ class LocalRoute:
         assert stanza.to is not None
         sessions = account.sessions if account is not None else None
         action, chosen = decide("message", stanza.type, stanza.to.resource, sessions)
-        if action is Action.DELIVER:
+        while action is Action.DELIVER:
             passage.targets = [session for session in chosen if session.deliver(stanza)]
             if passage.targets:
                 if hooks.message_delivered:
                     await hooks.message_delivered.run(passage)
                 return
-            action, _ = decide("message", stanza.type, stanza.to.resource, {})
+            assert sessions is not None
+            sessions = {name: session for name, session in sessions.items() if session not in chosen}
+            action, chosen = decide("message", stanza.type, stanza.to.resource, sessions)
         if action is Action.OFFLINE and account is not None:
             if await hooks.message_offline.run(passage) is None:
                 raise StanzaError("service-unavailable")

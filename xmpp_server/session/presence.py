@@ -166,7 +166,7 @@ class Presence:
             other.deliver(own)
 
     async def _leave(self, session: Session, stanza: Stanza) -> None:
-        await self._router.leave(Passage(stanza, session), session.host.hooks.presence_out)
+        await self._router.route(Passage(stanza, session), session.host.hooks.presence_out)
 
     async def _look_around(self, session: Session) -> None:
         """Probe the contacts (RFC 6121 §4.3.1): those here are answered from memory, with one query for the others."""

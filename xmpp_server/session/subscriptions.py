@@ -183,7 +183,7 @@ class Subscriptions:
                 presence = session.presence
                 if not available:
                     presence = Stanza.build("presence", sender=session.jid, type="unavailable")
-                await self._router.leave(
+                await self._router.route(
                     Passage(presence.stamped(to=contact), session), session.host.hooks.presence_out
                 )
 

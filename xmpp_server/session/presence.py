@@ -220,6 +220,11 @@ class Presence:
         assert to is not None
         item = account.roster.items.get(sender.bare) if account is not None else None
         if account is None or (sender.bare != account.jid and (item is None or not seen_by(item))):
+            session = account.sessions.get(to.resource) if account is not None else None
+            if session is not None and session.directed is not None and sender in session.directed:
+                # §4.6: a room asks whether an occupant has gone; that he has not is all that it may know
+                await self._router.send(Stanza.build("presence", sender=session.jid, to=sender))
+                return
             # whether the account exists is not told
             refusal = Stanza.build("presence", sender=to.bare, to=sender.bare, type="unsubscribed")
             await self._router.send(refusal)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from xmpp_server.protocol import ns
+from xmpp_server.protocol.delay import parse_time
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 
@@ -11,6 +15,7 @@ from .world import Client, World
 
 ERROR = "<presence type='error' from='{by}'><error type='modify'><bad-request xmlns='{ns}'/></error></presence>"
 STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
+DELAY = "<delay xmlns='urn:xmpp:delay' from='localhost' stamp='*'/>"
 WITH_ALL = """
     <presence id='p1'><show>away</show><status xml:lang='en'>be right back</status><priority>5</priority>
         <c xmlns='http://jabber.org/protocol/caps' hash='sha-1' node='https://a.example' ver='x'/></presence>"""
@@ -103,10 +108,9 @@ async def test_a_new_resource_is_shown_the_contacts_whom_the_user_may_see(
     romeo.send("<presence/>")
     await romeo.receives("<presence from='romeo@localhost/orchard'/>")
     if sees:
-        delay = "<delay xmlns='urn:xmpp:delay' from='localhost' stamp='*'/>"
         await romeo.receives_all(
-            f"<presence from='juliet@localhost/balcony'><status>B</status>{delay}</presence>",
-            f"<presence from='juliet@localhost/chamber'><status>C</status>{delay}</presence>",
+            f"<presence from='juliet@localhost/balcony'><status>B</status>{DELAY}</presence>",
+            f"<presence from='juliet@localhost/chamber'><status>C</status>{DELAY}</presence>",
             "<presence from='nurse@localhost' type='unavailable'/>",
             "<presence from='tybalt@localhost' type='unavailable'/>",
         )
@@ -181,6 +185,36 @@ async def test_a_probe_to_a_resource_tells_of_no_other(world: World) -> None:
     away.clear()
     await probe(world, "benvolio@montague.example", "juliet@localhost/tomb")
     assert [(stanza.type, stanza.sender) for stanza in away] == [("unavailable", JID.parse("juliet@localhost/tomb"))]
+
+
+async def test_a_broadcast_has_no_date_and_who_comes_later_gets_it_with_one(world: World) -> None:
+    await world.subscribe("romeo@localhost", "juliet@localhost")
+    romeo = await world.login("romeo@localhost/orchard")
+    juliet = await world.connect("juliet@localhost/balcony")
+    before = time.time_ns() // 1000
+    juliet.send("<presence><show>away</show></presence>")
+    live = await romeo.receives("<presence from='juliet@localhost/balcony'><show>away</show></presence>")
+    assert live.child(ns.DELAY, "delay") is None
+
+    street = await world.connect("romeo@localhost/street")
+    street.send("<presence/>")
+    await street.receives("<presence from='romeo@localhost/street'/>")
+    await street.receives(f"<presence from='romeo@localhost/orchard'>{DELAY}</presence>")
+    late = await street.receives(f"<presence from='juliet@localhost/balcony'><show>away</show>{DELAY}</presence>")
+    delay = late.child(ns.DELAY, "delay")
+    assert delay is not None
+    assert before - 1000 <= parse_time(delay.get("stamp")) <= time.time_ns() // 1000
+
+
+async def test_a_date_of_the_client_itself_is_not_joined_by_another(world: World) -> None:
+    own = "<delay xmlns='urn:xmpp:delay' from='juliet@localhost/balcony' stamp='2002-09-10T23:41:07Z'/>"
+    await world.subscribe("romeo@localhost", "juliet@localhost")
+    await world.login("juliet@localhost/balcony", f"<presence>{own}</presence>")
+    romeo = await world.connect("romeo@localhost/orchard")
+    romeo.send("<presence/>")
+    await romeo.receives("<presence from='romeo@localhost/orchard'/>")
+    presence = await romeo.receives(f"<presence from='juliet@localhost/balcony'>{own}</presence>")
+    assert [child.name for child in presence] == ["delay"]
 
 
 # -- §4.4: later presence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tests.server.conftest import database_url, make_server, pytest_asyncio_loop
 from .terminal import Terminal
 
 __all__ = ["database_url", "make_server", "pytest_asyncio_loop_factories", "server", "servers"]
+
+collect_ignore = [] if os.environ.get("PLAYS") else ["test_plays.py"]
 
 OpenTerminal = Callable[..., Awaitable[Terminal]]
 

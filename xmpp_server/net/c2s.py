@@ -85,7 +85,7 @@ class Clients:
 class ClientConnection(Connection):
     """One client's socket. It is the sink of its session."""
 
-    __slots__ = ("_bucket", "_busy", "_clients", "_held", "_host", "_session", "_stream")
+    __slots__ = ("_bucket", "_busy", "_clients", "_held", "_host", "_over", "_session", "_stream")
 
     def __init__(self, clients: Clients, *, direct_tls: bool = False) -> None:
         super().__init__(clients.shared, (ALPN_CLIENT,) if direct_tls else ())
@@ -96,6 +96,7 @@ class ClientConnection(Connection):
         self._busy: asyncio.Future[Any] | None = None
         self._bucket: TokenBucket | None = None
         self._held = False
+        self._over = False
 
     # -- the socket
 
@@ -124,6 +125,11 @@ class ClientConnection(Connection):
         """Read the rate that is set, and so many bytes at once."""
         rate = self._clients.limits.rate
         self._bucket = TokenBucket(rate, burst, asyncio.get_running_loop().time) if rate else None
+
+    def peer_ended(self) -> None:
+        self._over = True
+        if self._busy is None:
+            self.close()
 
     def _hold(self, seconds: float) -> None:
         """Read no more for a while: the client sends more than its rate."""
@@ -186,7 +192,11 @@ class ClientConnection(Connection):
             self.ended()
             return
         self._pump()
-        if self._busy is None and not self._held:
+        if self._busy is not None:
+            return
+        if self._over:  # what came before is handled
+            self.close()
+        elif not self._held:
             self.resume_reading()
 
     def _failed(self, error: BaseException) -> None:

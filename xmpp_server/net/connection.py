@@ -43,6 +43,7 @@ class Connection(asyncio.Protocol, ABC):
 
     __slots__ = (
         "_closing",
+        "_eof",
         "_out",
         "_paused",
         "_shared",
@@ -64,6 +65,7 @@ class Connection(asyncio.Protocol, ABC):
         self._size = 0
         self._paused = False
         self._closing = False
+        self._eof = False
         self._waiting: asyncio.Future[None] | None = None
         self.heard = 0
         """The tick at which the peer was heard last."""
@@ -130,8 +132,14 @@ class Connection(asyncio.Protocol, ABC):
         self._finish()
 
     def eof_received(self) -> bool:
+        if not self._closing:
+            self.peer_ended()
+        self._eof = True
+        return not self._closing  # our side stays open until our last words are said
+
+    def peer_ended(self) -> None:
+        """Nothing more comes from the peer, who may still read."""
         self.close()
-        return False
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -158,7 +166,7 @@ class Connection(asyncio.Protocol, ABC):
         if tls.peer_closed:
             if data:
                 self.received(data)
-            self.close()
+            self.peer_ended()
             return b""
         return data
 
@@ -265,7 +273,9 @@ class Connection(asyncio.Protocol, ABC):
                 self._tls.close_notify()
                 self._write(self._tls.data_to_send())
             transport.resume_reading()
-            if transport.can_write_eof():
+            if self._eof:
+                transport.close()
+            elif transport.can_write_eof():
                 transport.write_eof()
             self._shared.wheel.schedule(self, _LINGER)
         self._finish()

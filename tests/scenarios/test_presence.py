@@ -443,3 +443,23 @@ async def test_presence_to_the_server_means_nothing_to_it(world: World) -> None:
     for type in ("", "unavailable", "probe", "error"):
         romeo.send(f"<presence to='localhost' type='{type}'/>" if type else "<presence to='localhost'/>")
     await romeo.receives_nothing()
+
+
+async def test_pushes_come_in_the_order_of_their_versions_though_the_contact_answers_at_once(world: World) -> None:
+    await world.account("romeo@localhost")
+    juliet = await world.login("juliet@localhost/balcony")
+    juliet.send("<presence to='romeo@localhost' type='subscribed'/>")  # §3.4: approved before he asks
+    romeo = await world.login("romeo@localhost/orchard")
+    await romeo.request("get", "<query xmlns='jabber:iq:roster'/>")
+    romeo.send("<presence to='juliet@localhost' type='subscribe'/>")
+    await romeo.receives(
+        "<iq type='set'><query xmlns='jabber:iq:roster' ver='1'>"
+        "<item jid='juliet@localhost' subscription='none' ask='subscribe'/></query></iq>"
+    )
+    await romeo.receives("<presence from='juliet@localhost' type='subscribed'/>")
+    await romeo.receives(
+        "<iq type='set'><query xmlns='jabber:iq:roster' ver='2'>"
+        "<item jid='juliet@localhost' subscription='to'/></query></iq>"
+    )
+    await romeo.receives("<presence from='juliet@localhost/balcony'/>")
+    await romeo.receives_nothing()

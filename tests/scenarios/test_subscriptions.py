@@ -89,9 +89,10 @@ async def test_a_request_goes_from_bare_to_bare_and_whole_to_all_available_resou
         assert len(list(stanza)) == 2
         await client.receives_nothing()
     await tomb.receives_nothing()
-    await romeo.receives(f"<presence type='unavailable' from='{JULIET}' to='{ROMEO}'/>")
     for client in (romeo, street):
         await client.receives(push(JULIET, "none", "ask='subscribe'"))
+    await romeo.receives(f"<presence type='unavailable' from='{JULIET}' to='{ROMEO}'/>")
+    for client in (romeo, street):
         await client.receives_nothing()
     assert await state(world, JULIET, ROMEO) == "none pending unlisted"
 
@@ -251,6 +252,7 @@ async def test_a_request_to_nobody_is_silently_ignored_and_stands_in_the_roster(
 
 async def test_a_request_to_a_domain_that_nobody_serves_is_answered_with_an_error(world: World, romeo: Client) -> None:
     romeo.send("<presence type='subscribe' to='benvolio@montague.example'/>")
+    await romeo.receives(push("benvolio@montague.example", "none", "ask='subscribe'"))
     await romeo.receives("<presence type='error' from='benvolio@montague.example'><error type='cancel'/></presence>")
 
 
@@ -289,6 +291,7 @@ async def test_requests_that_wait_are_bounded_in_size_and_number(
     await world.settle()
     romeo.inbox.clear()
     romeo.send(f"<presence type='subscribe' to='{JULIET}'><status>{'x' * 20_000}</status></presence>")
+    await romeo.receives(push(JULIET, "none", "ask='subscribe'"))
     await romeo.receives(f"<presence type='error' from='{JULIET}'/>")
     assert await state(world, JULIET, ROMEO) == "absent"
 
@@ -352,8 +355,8 @@ async def test_who_unsubscribes_sees_the_contact_leave_and_the_contact_is_told(w
     await juliet.receives(f"<presence type='unsubscribe' from='{ROMEO}' to='{JULIET}' id='u1'/>")
     await juliet.receives(push(ROMEO, "to"))
     await juliet.receives_nothing()
-    await romeo.receives(f"<presence type='unavailable' from='{juliet.jid}'/>")
     await romeo.receives(push(JULIET, "from"))
+    await romeo.receives(f"<presence type='unavailable' from='{juliet.jid}'/>")
     await romeo.receives_nothing()
     juliet.send("<presence><show>away</show></presence>")
     await romeo.receives_nothing()

@@ -95,12 +95,12 @@ class Subscriptions:
                 if before is None and len(account.roster.items) >= self.limit:
                     raise StanzaError("resource-constraint", "the roster is full")
                 kept = await self._keep(account, before, item, change, None)
+            if change.push and kept is not None:  # before the contact answers: pushes in the order of their versions
+                self._rosters.push(account, kept)
         if change.unavailable:
             await self._show(account, contact, available=False)
         if change.passed_on:
             await self._router.route(passage)
-        if change.push and kept is not None:
-            self._rosters.push(account, kept)
         if change.available:
             await self._show(account, contact, available=True)
         if change.probe:
@@ -126,14 +126,14 @@ class Subscriptions:
                 if request is not None and len(request) > _MAX_REQUEST:
                     raise StanzaError("policy-violation", "the request is too long to be kept")
                 kept = await self._keep(account, before, item, change, request)
+            if change.passed_on:
+                for session in account.sessions.values():
+                    if session.presence is not None if kind == "subscribe" else session.interested:
+                        session.deliver(stanza)
+            if change.push and kept is not None:
+                self._rosters.push(account, kept)
         if change.unavailable:
             await self._show(account, contact, available=False)
-        if change.passed_on:
-            for session in account.sessions.values():
-                if session.presence is not None if kind == "subscribe" else session.interested:
-                    session.deliver(stanza)
-        if change.push and kept is not None:
-            self._rosters.push(account, kept)
         if change.reply:
             answer = Stanza.build("presence", sender=account.jid, to=contact, type=change.reply)
             await self._router.send(answer)

@@ -145,6 +145,12 @@ def test_elements_with_too_many_attributes_are_refused(element):
     assert condition(f"<{element} {few} b=''>".encode()) == "policy-violation"
 
 
+def test_the_deepest_stanza_that_can_be_allowed_is_written_anew():
+    limits = Limits(1_000_000, 250, 10)
+    deep = b"<c:message xmlns:c='jabber:client'>" + b"<c:a>" * 249 + b"</c:a>" * 249 + b"</c:message>"
+    assert len(read(opened(limits=limits), deep)) == 1
+
+
 def test_a_stanza_of_very_many_children_is_refused_before_it_is_complete():
     limits = Limits(1_000_000, 10, 10)
     assert len(read(opened(limits=limits), b"<message><x>" + b"<a/>" * 10_000 + b"</x></message>")) == 1

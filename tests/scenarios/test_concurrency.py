@@ -304,6 +304,25 @@ async def test_who_lost_his_subscription_in_the_middle_of_a_broadcast_does_not_s
     assert kinds(juliet, "romeo@localhost/orchard") == []
 
 
+async def test_who_is_approved_while_a_resource_leaves_does_not_see_it_for_ever(world: World) -> None:
+    street = await world.login("romeo@localhost/street")
+    orchard = await world.login("romeo@localhost/orchard")
+    juliet = await world.login("juliet@localhost/balcony")
+    juliet.send("<presence type='subscribe' to='romeo@localhost'/>")
+    await world.settle()
+    await see_each_other(world, "benvolio@montague.example")
+    way = SlowWay(world)
+    orchard.send("<presence type='unavailable'/>")
+    await way.gate.reached.wait()
+    street.send("<presence type='subscribed' to='juliet@localhost'/>")
+    await handled(street)
+    way.gate.open()
+    await world.settle()
+    assert kinds(juliet, "romeo@localhost/street") == [""]
+    assert kinds(juliet, "romeo@localhost/orchard") == []
+    assert kinds(orchard, "romeo@localhost/orchard") == ["unavailable"]
+
+
 async def test_a_refusal_and_a_new_request_do_not_cross_each_other(world: World) -> None:
     romeo = await world.login("romeo@localhost/orchard")
     juliet = await world.login("juliet@localhost/balcony")

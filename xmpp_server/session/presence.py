@@ -111,10 +111,10 @@ class Presence:
 
     async def _unavailable(self, session: Session, stanza: Stanza) -> None:
         was_available = session.presence is not None
-        if was_available:
-            await self._broadcast(session, stanza)
         session.presence = None
         session.priority = None
+        if was_available:
+            await self._broadcast(session, stanza)
         directed, session.directed = session.directed, None
         for target in directed or ():
             contact = session.account.roster.items.get(target.bare)
@@ -162,8 +162,9 @@ class Presence:
             ):
                 await self._leave(session, stanza.stamped(to=jid))
         own = stanza.stamped(to=account.jid)
-        for other in account.available():
-            other.deliver(own)
+        for other in account.sessions.values():
+            if other is session or other.presence is not None:
+                other.deliver(own)
 
     async def _leave(self, session: Session, stanza: Stanza) -> None:
         await self._router.route(Passage(stanza, session), session.host.hooks.presence_out)

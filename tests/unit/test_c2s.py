@@ -223,6 +223,15 @@ def test_bytes_sent_early_past_starttls_close_the_stream_and_are_not_processed(p
     assert peer.stream.state is State.CLOSED
 
 
+def test_a_line_feed_after_starttls_is_dropped(peer: Peer) -> None:
+    """go-sendxmpp sends one"""
+    peer.open()
+    assert isinstance(peer.say(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\n"), StartTLS)
+    assert [element.name for element in peer.heard()] == ["proceed"]
+    peer.stream.tls_started({})
+    peer.open()
+
+
 def test_tls_is_not_started_twice(peer: Peer) -> None:
     peer.open()
     peer.say(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")

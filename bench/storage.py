@@ -1,6 +1,6 @@
 """CPU of storage, client side: µs for each read and write, one at a time and 50 at a time.
 
-    python -m bench.storage [URL ...]      default: SQLite in a temporary folder, and the PostgreSQL of the tests
+python -m bench.storage [URL ...]      default: SQLite in a temporary folder, and the PostgreSQL of the tests
 """
 
 from __future__ import annotations

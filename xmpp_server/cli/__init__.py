@@ -62,7 +62,9 @@ def _serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _account(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
-    parser.description = "Works on the database, whether the server runs or not; sessions of accounts that are disabled or deleted end."
+    parser.description = (
+        "Works on the database, whether the server runs or not; sessions of accounts that are disabled or deleted end."
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", parents=[common], help="print the accounts with the times of their logins")
     listing.add_argument("--domain", type=domain, help="of this host alone")

@@ -156,6 +156,9 @@ class Sasl(msgspec.Struct, frozen=True):
     """Iterations of SCRAM for passwords that are set from now on (RFC 7677 §4)."""
     attempts: Count = 5
     """Failed logins on one connection before it is closed."""
+    free_guesses: CountOrNone = 3
+    """Wrong passwords for one account, or from one address, after which answers are held back, longer with each one
+    more; 0: never."""
     plain_without_tls: bool = False
     """Offer PLAIN on connections that are not encrypted, so that passwords can be read on the way. For tests only."""
 

@@ -26,6 +26,13 @@ _LINGER: Final = 5  # ticks: for how long a peer may read our last words
 _USER_TIMEOUT: Final = 90_000  # ms: unacknowledged bytes for so long mean a dead link (RFC 5482)
 
 
+def prepare(listener: socket.socket) -> None:
+    """Set on a listening socket what all its connections inherit."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT)
+
+
 @dataclass(slots=True)
 class Shared:
     """What all connections of a server share. `outbox`: bytes that may wait for one peer."""
@@ -112,11 +119,6 @@ class Connection(asyncio.Protocol, ABC):
             transport.abort()
             return
         self.key = key
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT)
         self._shared.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

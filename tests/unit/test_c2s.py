@@ -258,6 +258,14 @@ def test_a_wrong_password_may_be_followed_by_the_right_one(peer: Peer) -> None:
     assert isinstance(event, NeedCredentials)
 
 
+def test_credentials_that_cannot_be_looked_up_now_are_a_temporary_failure(peer: Peer) -> None:
+    peer.open()
+    peer.say(f"<auth xmlns='{ns.SASL}' mechanism='PLAIN'>{PLAIN}</auth>".encode())
+    assert peer.stream.cannot_verify() == AuthenticationFailed("romeo", guessed=False)
+    peer.stream.send_failure()
+    assert peer.heard()[0].child(ns.SASL, "temporary-auth-failure") is not None
+
+
 @pytest.mark.parametrize(
     ("auth", "expected"),
     [

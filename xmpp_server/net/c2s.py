@@ -27,6 +27,7 @@ from xmpp_server.routing.router import Router
 from xmpp_server.session.binding import Binder
 from xmpp_server.session.session import Session
 from xmpp_server.storage.accounts import Accounts
+from xmpp_server.storage.errors import Unavailable
 from xmpp_server.stream.c2s import C2SStream, Offer, Settings
 from xmpp_server.stream.events import (
     Authenticated,
@@ -219,11 +220,7 @@ class ClientConnection(Connection):
             self._send_stream()
             self.start_tls(self._host.domain if self._host is not None else "")
         elif isinstance(event, NeedCredentials):
-            try:
-                account = JID.of(event.localpart, event.domain)
-            except InvalidJID:
-                return stream.give_credentials(None)
-            return stream.give_credentials(await self._clients.accounts.credentials(account))
+            return await self._look_up(event)
         elif isinstance(event, NeedWork):
             loop = asyncio.get_running_loop()
             return stream.give_result(await loop.run_in_executor(self._clients.workers, event.work.work))
@@ -274,6 +271,19 @@ class ClientConnection(Connection):
     def _is_tls_due(self) -> bool:
         """Whether nothing else is offered or done before TLS (RFC 6120 §5.3.1)."""
         return self._clients.tls_required and not self._stream.encrypted
+
+    async def _look_up(self, event: NeedCredentials) -> Event | None:
+        if self._clients.guesses.is_full(self.key):
+            return self._stream.cannot_verify()
+        try:
+            account = JID.of(event.localpart, event.domain)
+        except InvalidJID:
+            return self._stream.give_credentials(None)
+        try:
+            credentials = await self._clients.accounts.credentials(account)
+        except Unavailable:
+            return self._stream.cannot_verify()
+        return self._stream.give_credentials(credentials)
 
     async def _failed_to_authenticate(self, event: AuthenticationFailed) -> None:
         if event.guessed:

@@ -249,4 +249,4 @@ class Stanza:
 def _expat_name(key: str) -> str:
     if key.startswith("xml:"):
         return f"{ns.XML}\n{key[4:]}"
-    return key[1:].replace("}", "\n", 1) if key[0] == "{" else key
+    return "\n".join(key[1:].rsplit("}", 1)) if key[0] == "{" else key

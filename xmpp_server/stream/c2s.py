@@ -336,6 +336,11 @@ class C2SStream:
         assert self._exchange is not None
         return self._step(self._exchange.give_credentials(credentials))
 
+    def cannot_verify(self) -> Event | None:
+        """The credentials cannot be looked up now; returns the event that follows."""
+        self._expect("cannot_verify")
+        return self._step(sasl.Failed("temporary-auth-failure"))
+
     def give_result(self, step: sasl.Succeeded | sasl.Failed) -> Event | None:
         """What the work of NeedWork returned; returns the event that follows."""
         self._expect("give_result")

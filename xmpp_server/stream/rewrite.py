@@ -98,7 +98,7 @@ def extra(attrs: dict[str, str]) -> dict[str, str] | None:
     foreign = 0
     for key, value in attrs.items():
         if key[0] == "{":
-            uri, _, local = key[1:].partition("}")
+            uri, _, local = key[1:].rpartition("}")
             foreign += 1
             written[f"xmlns:a{foreign}"] = uri
             written[f"a{foreign}:{local}"] = value

@@ -87,6 +87,12 @@ class SlowDown:
         entry.turn = max(now, min(entry.turn + interval, now + self._longest))
         return entry.turn - now
 
+    def is_full(self, key: str) -> bool:
+        """Whether so many attempts queue already that another would not wait longer than they: it should be refused
+        before it is looked at. For addresses; never for accounts, whose users anybody could lock out so."""
+        entry = self._entries.get(hash(key))
+        return entry is not None and entry.count >= self.free and entry.turn >= self._clock() + self._longest
+
     def failed(self, key: str) -> None:
         """The attempt was a wrong guess."""
         now = self._clock()

@@ -16,7 +16,6 @@ import sqlite3
 import statistics
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
 from collections.abc import Iterable
@@ -175,12 +174,11 @@ def machine() -> list[str]:
     """What it was measured on and with."""
     model = _value(Path("/proc/cpuinfo").read_text(), "model name")
     memory = int(_value(Path("/proc/meminfo").read_text(), "MemTotal").split()[0]) // 1024**2
-    optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
     return [
         f"- {os.cpu_count()} processors ({model}), {memory} GiB, Linux {platform.release()}",
-        f"- xmpp-server {version('xmpp-server')} ({commit.strip() or 'no git'}), Python {platform.python_version()} "
-        f"{'with' if optimised else 'without'} profile-guided optimisation, uvloop {version('uvloop')}, "
+        f"- xmpp-server {version('xmpp-server')} ({commit.strip() or 'no git'}), Python {sys.version}, "
+        f"uvloop {version('uvloop')}, "
         f"{expat.EXPAT_VERSION.replace('_', ' ')}, {backend.openssl_version_text()}, SQLite {sqlite3.sqlite_version}",
         *(f"- {server.name} {package(server.name)}" for server in SERVERS if server.program and server.installed),
     ]

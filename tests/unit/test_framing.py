@@ -236,3 +236,17 @@ def test_parsers_that_have_read_much_are_not_kept():
         read(framer, f"<message><name{n:050}/></message>".encode())
     for idle in scanner._idle.values():
         assert all(each.read < 100_000 for each in idle)
+
+
+@pytest.mark.parametrize("child", [b"<body/>", b"<c:x xmlns:c='urn:c'/>"])
+def test_an_empty_language_takes_the_stream_s_back(child: bytes) -> None:
+    framer = Framer(Limits(10_000, 20, 20))
+    framer.feed(
+        b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' "
+        b"xml:lang='de'><message xml:lang=''>" + child + b"</message>"
+    )
+    assert framer.next_event() is not None
+    stanza = framer.next_event()
+    assert isinstance(stanza, Stanza)
+    assert stanza.lang == ""
+    assert stanza.to_bytes().startswith(b"<message xml:lang=''>")

@@ -309,11 +309,13 @@ class Scanner:
                     sender = JID.parse(attrs[i + 1])
                 except InvalidJID:
                     wrong = key
-            elif key == _LANG:
+            elif key == _LANG and (attrs[i + 1] or not lang):
                 lang = attrs[i + 1]
             else:
                 more = more or {}
                 more[key] = attrs[i + 1]
+        if more is not None and _LANG in more:  # it takes back the stream's (XML 1.0 §2.12)
+            lang = ""
         toc = self._toc
         if wrong or doubt is None:
             return _malformed(Stanza(name, sender, to, type, id, lang, None, (), b""), wrong)

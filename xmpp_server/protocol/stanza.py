@@ -27,7 +27,7 @@ Name = Literal["message", "presence", "iq"]
 
 def qname(ns: str, name: str) -> str:
     """The key of a child element of this name, as `Child.key` has it."""
-    return f"{ns}\n{name}"
+    return f"{ns}\n{name}" if ns else name
 
 
 BODY: Final = qname(ns.CLIENT, "body")

@@ -59,13 +59,17 @@ interop: $(DEV_STAMP) $(AIOXMPP_STAMP) ## Tests with clients and servers of the 
 	@tests/interop/install.sh
 	@$(BIN)/pytest $(or $(TESTS),tests/interop)
 
+.PHONY: plays
+plays: $(DEV_STAMP) ## Scansion plays, such as Prosody's: PLAYS= the folder with the *.scs, which is not ours
+	@PLAYS='$(or $(PLAYS),$(error PLAYS= is missing, the folder with the plays))' $(BIN)/pytest tests/interop/test_plays.py
+
 .PHONY: fuzz
 fuzz: $(FUZZ_STAMP) ## Coverage-guided fuzzing of the framer for FUZZ_SECONDS= (60)
 	@$(BIN)/python -m tests.fuzz.fuzz_framing -max_total_time='$(FUZZ_SECONDS)'
 
 .PHONY: bench
-bench: $(DEV_STAMP) ## The project's own figures and docs/benchmarks.md
-	@$(BIN)/python bench/run.py
+bench: $(DEV_STAMP) ## Figures by step, and beside the peers that are installed, to docs/benchmarks.md; BENCH=--help for options
+	@$(BIN)/python -m bench.run $(BENCH)
 
 ##@ Develop
 .PHONY: format

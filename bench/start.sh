@@ -35,6 +35,7 @@ starttls = "optional"
 [limits]
 connections_per_address = 50000
 bytes_per_second = 0
+login_seconds = 3600  # a suite keeps a connection for registering accounts
 
 [modules.register]
 open = true

@@ -19,7 +19,7 @@ from typing import Any
 
 import uvloop
 
-from bench.framing import chat, frame, measure, omemo
+from bench.framing import STANZAS, chat, frame, framed, measure, omemo, write
 from bench.tls_memory import handshake
 from xmpp_server.app.core import Core
 from xmpp_server.config import load
@@ -36,7 +36,6 @@ from xmpp_server.storage.migrate import migrate
 from xmpp_server.storage.offline import Message
 from xmpp_server.storage.store import Store
 
-COUNT = 3000
 RECEIVERS = 50
 KINDS: dict[str, Callable[[int], bytes]] = {
     "300 B": lambda number: chat(number, 30),
@@ -119,38 +118,34 @@ def walk(server: Server, stanzas: list[Stanza]) -> dict[str, float]:
         assert passage.account is not None
         passage.targets = list(passage.account.sessions.values())
 
-    def hooks_out() -> None:
-        for passage in leaving:
-            at_once(home.hooks.message_out.run(passage))
+    def hooks_out(passages: list[Passage]) -> None:
+        for passage in passages:
+            home.hooks.message_out.ask(passage)
 
-    def hooks_in() -> None:
-        for passage in arriving:
-            at_once(away.hooks.message_in.run(passage))
-            at_once(away.hooks.message_delivered.run(passage))
+    def hooks_in(passages: list[Passage]) -> None:
+        for passage in passages:
+            away.hooks.message_in.ask(passage)
+            away.hooks.message_delivered.tell(passage)
 
-    def delivery() -> None:
-        for passage in arriving:
+    def delivery(passages: list[Passage]) -> None:
+        for passage in passages:
             assert passage.account is not None
             assert passage.stanza.to is not None
             decide("message", passage.stanza.type, passage.stanza.to.resource, passage.account.sessions)
 
-    def serialising() -> None:
-        for stanza in stamped:
-            stanza.to_bytes()
-
-    def whole() -> None:
+    def whole(stanzas: list[Stanza]) -> None:
         outbox.written.clear()
         for stanza in stanzas:
             at_once(romeo.receive(stanza))
 
     figures = {
-        "hooks, going out": measure(hooks_out, COUNT),
-        "hooks, coming in and delivered": measure(hooks_in, COUNT),
-        "delivery: who gets it": measure(delivery, COUNT),
-        "serialising": measure(serialising, COUNT),
+        "hooks, going out": measure(hooks_out, leaving),
+        "hooks, coming in and delivered": measure(hooks_in, arriving),
+        "delivery: who gets it": measure(delivery, arriving),
+        "serialising": measure(write, stamped),
     }
-    total = measure(whole, COUNT)
-    assert len(outbox.written) == COUNT
+    total = measure(whole, stanzas)
+    assert len(outbox.written) == STANZAS
     return {"session and routing": total - sum(figures.values())} | figures | {"session to outbox, the whole": total}
 
 
@@ -192,17 +187,16 @@ async def figures() -> dict[str, dict[str, float]]:
     """By kind of message: µs by step, in the order of the walk."""
     table: dict[str, dict[str, float]] = {}
     for kind, make in KINDS.items():
-        messages = [make(number) for number in range(COUNT)]
+        messages = [make(number) for number in range(STANZAS)]
         with tempfile.TemporaryDirectory() as folder:
             tls_in, tls_out = encryption(messages, Path(folder))
             server = await Server.open(Path(folder))
-            stanzas = [event for event in frame(messages) if isinstance(event, Stanza)]
-            steps = walk(server, stanzas)
+            steps = walk(server, list(framed(messages)))
             table[kind] = {
                 "TLS in": tls_in,
-                "framing, one in a chunk": measure(lambda messages=messages: frame(messages), COUNT),
+                "framing, one in a chunk": measure(frame, messages),
                 "framing, twenty in a chunk": measure(
-                    lambda m=messages: frame([b"".join(m[i : i + 20]) for i in range(0, COUNT, 20)]), COUNT
+                    frame, [b"".join(messages[i : i + 20]) for i in range(0, STANZAS, 20)]
                 ),
                 **steps,
                 "TLS out": tls_out,

@@ -135,8 +135,8 @@ def streams() -> str:
     lines = [
         "# A client's stream",
         "",
-        "Drawn by `make docs` from the tables in `xmpp_server/stream/states.py`. Arrows are what the client sends or, in",
-        "parentheses, what the server answers for it; whatever stands at no arrow ends the stream with an error.",
+        "Drawn by `make docs` from the tables in `xmpp_server/stream/states.py`. Arrows are what the client sends or,",
+        "in parentheses, what the server answers for it; whatever stands at no arrow ends the stream with an error.",
         "From every state it can be closed.",
         "",
         "```mermaid",

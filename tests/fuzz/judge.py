@@ -113,7 +113,7 @@ def of_element(element: Element) -> Tree:
     for key, value in element.attrs.items():
         if key.startswith("xml:"):
             key = _XML + key[4:]
-        attrs[key[1:].replace("}", "\n", 1) if key[0] == "{" else key] = value
+        attrs["\n".join(key[1:].rsplit("}", 1)) if key[0] == "{" else key] = value
     children: list[Any] = []
     for child in element.children:
         if isinstance(child, Element):

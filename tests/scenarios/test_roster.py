@@ -86,13 +86,13 @@ async def test_a_request_that_waits_is_no_item_of_the_roster(world: World) -> No
 # -- §2.1.5, §2.3: adding
 
 
-async def test_a_contact_is_added_answered_and_pushed_to_every_interested_resource(world: World) -> None:
+async def test_a_contact_is_added_pushed_to_every_interested_resource_and_answered(world: World) -> None:
     orchard = await interested(world, "romeo@localhost/orchard")
     street = await interested(world, "romeo@localhost/street")
     bystander = await world.connect("romeo@localhost/tomb")
     orchard.send(f"<iq type='set' id='a'>{roster(NURSE)}</iq>")
-    await orchard.receives("<iq type='result' id='a'/>")
     await orchard.receives(push("<item jid='nurse@localhost' subscription='none'/>", "1"))
+    await orchard.receives("<iq type='result' id='a'/>")
     await street.receives(push("<item jid='nurse@localhost' subscription='none'/>", "1"))
     await bystander.receives_nothing()
 
@@ -208,8 +208,8 @@ async def test_a_removed_contact_is_told_as_far_as_there_were_subscriptions(
     juliet = await interested(world, "juliet@localhost/balcony")
     remove = roster("<item jid='juliet@localhost' subscription='remove'/>")
     romeo.send(f"<iq type='set' id='r'>{remove}</iq>")
-    await romeo.receives("<iq type='result' id='r'/>")
     await romeo.receives(push("<item jid='juliet@localhost' subscription='remove'/>", "2"))
+    await romeo.receives("<iq type='result' id='r'/>")
     await street.receives(push("<item jid='juliet@localhost' subscription='remove'/>", "2"))
     await romeo.receives_nothing()
     await world.settle()

@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 from base64 import b64decode, b64encode
 from collections import deque
-from typing import Any, Final, Literal, Self
+from collections.abc import Callable
+from typing import Any, Final, Literal, Protocol, Self
 from xml.parsers import expat
 
 from OpenSSL import SSL
 
-from tests.server.running import ADDRESS, PASSWORD, RunningServer
+from tests.server.running import ADDRESS, PASSWORD
 from tests.unit.sasl_client import ScramClient
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import Element, TreeBuilder
@@ -38,6 +39,17 @@ TLS = Literal["starttls", "direct", "none"]
 
 class Closed(Exception):  # noqa: N818
     """The server has closed its side of the connection."""
+
+
+class Listening(Protocol):
+    """A server, as far as a client has to know it."""
+
+    port: int
+    direct_tls_port: int
+    hang_up: list[Callable[[], None]]
+
+    @property
+    def domain(self) -> str: ...
 
 
 class RawClient:
@@ -62,7 +74,7 @@ class RawClient:
 
     @classmethod
     async def connect(
-        cls, server: RunningServer, domain: str = "", *, direct: bool = False, port: int = 0, source: str = ""
+        cls, server: Listening, domain: str = "", *, direct: bool = False, port: int = 0, source: str = ""
     ) -> Self:
         """A connection on which nothing was said yet, but for TLS where it is `direct`. It comes from the address
         `source`, and goes to `port`, if they are given."""
@@ -77,7 +89,7 @@ class RawClient:
 
     @classmethod
     async def open(
-        cls, server: RunningServer, domain: str = "", *, tls: TLS = "starttls", port: int = 0, source: str = ""
+        cls, server: Listening, domain: str = "", *, tls: TLS = "starttls", port: int = 0, source: str = ""
     ) -> Self:
         """A stream on which the features before login were read."""
         client = await cls.connect(server, domain, direct=tls == "direct", port=port, source=source)
@@ -89,7 +101,7 @@ class RawClient:
     @classmethod
     async def login(
         cls,
-        server: RunningServer,
+        server: Listening,
         name: str,
         password: str = PASSWORD,
         *,

@@ -29,7 +29,7 @@ data = '{data}'
 [database]
 url = '{url}'
 [log]
-level = "error"
+level = "{level}"
 [listen]
 addresses = ["{address}"]
 [listen.c2s]
@@ -37,6 +37,11 @@ port = 0
 [listen.direct_tls]
 port = 0
 """
+
+
+def configuration(data: Path, url: str, more: str = "", level: str = "error") -> str:
+    """TOML for a server with its data in this folder, on the database of this URL, with further sections."""
+    return _CONFIGURATION.format(data=data, url=url, address=ADDRESS, level=level) + more
 
 
 class RunningServer:
@@ -59,7 +64,7 @@ class RunningServer:
         """A server with its data in this folder, on the database of this URL. `more` is TOML: further sections."""
         data.mkdir(parents=True, exist_ok=True)
         file = data / "xmpp-server.toml"
-        file.write_text(_CONFIGURATION.format(data=data, url=url, address=ADDRESS) + more)
+        file.write_text(configuration(data, url, more))
         app = App(load(file, all_modules()))
         await app.start()
         return cls(app, await Store.open(url), file)
@@ -70,6 +75,12 @@ class RunningServer:
             self._stopped = True
             await self.app.stop()
             await self._store.close()
+
+    async def reload(self, more: str = "", level: str = "error") -> None:
+        """Take other options while it runs, as a signal makes it: `more` in place of what there was."""
+        config = self.app.config
+        self.file.write_text(configuration(config.data, config.database_url, more, level))
+        await self.app.reload()
 
     @property
     def store(self) -> Store:

@@ -197,7 +197,7 @@ async def test_bytes_one_at_a_time_are_as_good_as_others(server: RunningServer) 
 # -- STARTTLS (RFC 6120 §5)
 
 STARTTLS = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
-EARLY = [b" ", HEADER.format(to="localhost").encode(), b"<iq type='get' id='1'/>", b"\x16\x03\x01", b"<!--"]
+EARLY = [b"\n<", HEADER.format(to="localhost").encode(), b"<iq type='get' id='1'/>", b"\x16\x03\x01", b"<!--"]
 
 
 @pytest.mark.parametrize("early", EARLY)

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from tests.server.bystanders import bystanders
 from tests.server.conftest import MakeServer
-from tests.server.raw_client import RawClient
+from tests.server.raw_client import HEADER, RawClient
 from tests.server.running import ADDRESS, PASSWORD, RunningServer
 from tests.unit.sasl_client import ScramClient
 from xmpp_server.net.certificates import generate
@@ -136,6 +136,29 @@ async def test_what_is_out_of_turn_in_an_exchange_ends_the_stream(server: Runnin
     assert (await stranger.ended())[1] in ("not-authorized", "unsupported-stanza-type")
 
 
+async def test_a_stream_stays_at_the_host_of_its_account(make_server: MakeServer) -> None:
+    server = await make_server('[hosts."localhost"]\n[hosts."b.example"]\n')
+    await server.account("romeo@b.example")
+    headers = {"localhost": "not-authorized", "c.example": "not-authorized", "@": "not-authorized"}
+    for to, expected in headers.items():
+        client = await RawClient.open(server, "b.example")
+        assert (await client.authenticate("romeo")).name == "success"
+        client.domain = to
+        await client.send(HEADER.format(to=to))
+        assert await client.ended() == ([], expected)
+    for to in ("b.example", "B.Example", None):
+        client = await RawClient.open(server, "b.example")
+        assert (await client.authenticate("romeo")).name == "success"
+        header = HEADER.format(to=to)
+        await client.send(header if to else header.replace(" to='None'", ""))
+        await client.read()
+        assert client.header["from"] == "b.example"
+        assert (await client.bind("orchard")).domain == "b.example"
+        client.abort()
+    client = await RawClient.open(server, "localhost")  # whose account is another
+    assert failure(await client.authenticate("romeo")) == "not-authorized"
+
+
 # -- channel binding
 
 
@@ -253,6 +276,17 @@ async def test_guesses_become_slow_for_an_address_whoever_they_are_about(make_se
         assert times[3] > 0.9
         elsewhere = await RawClient.open(server, source="127.0.0.2")
         assert (await timed(elsewhere, "romeo", PASSWORD))[1] < 0.9
+
+
+async def test_many_connections_at_once_guess_no_faster_than_one(make_server: MakeServer) -> None:
+    server = await make_server("[limits]\nlogin_seconds = 9")
+    pair = await bystanders(server)
+    clients = [await RawClient.open(server) for _ in range(12)]
+    async with pair.undisturbed():
+        guesses = [timed(client, f"name{number}") for number, client in enumerate(clients)]
+        times = sorted([seconds for _, seconds in await asyncio.gather(*guesses)])
+    assert times[3] > 0.9  # the first three are free, then each waits for those before it: 1 s, 3 s,
+    assert times[4] > 2.5  # and three seconds, a third of the time to log in, is the longest wait here
 
 
 async def test_an_unknown_name_looks_like_a_known_one_for_ever(make_server: MakeServer) -> None:

@@ -223,6 +223,15 @@ def test_bytes_sent_early_past_starttls_close_the_stream_and_are_not_processed(p
     assert peer.stream.state is State.CLOSED
 
 
+def test_a_line_feed_after_starttls_is_dropped(peer: Peer) -> None:
+    """go-sendxmpp sends one"""
+    peer.open()
+    assert isinstance(peer.say(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>\n"), StartTLS)
+    assert [element.name for element in peer.heard()] == ["proceed"]
+    peer.stream.tls_started({})
+    peer.open()
+
+
 def test_tls_is_not_started_twice(peer: Peer) -> None:
     peer.open()
     peer.say(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
@@ -247,6 +256,14 @@ def test_a_wrong_password_may_be_followed_by_the_right_one(peer: Peer) -> None:
     assert peer.heard()[0].child(ns.SASL, "not-authorized") is not None
     event = peer.say(f"<auth xmlns='{ns.SASL}' mechanism='PLAIN'>{PLAIN}</auth>".encode())
     assert isinstance(event, NeedCredentials)
+
+
+def test_credentials_that_cannot_be_looked_up_now_are_a_temporary_failure(peer: Peer) -> None:
+    peer.open()
+    peer.say(f"<auth xmlns='{ns.SASL}' mechanism='PLAIN'>{PLAIN}</auth>".encode())
+    assert peer.stream.cannot_verify() == AuthenticationFailed("romeo", guessed=False)
+    peer.stream.send_failure()
+    assert peer.heard()[0].child(ns.SASL, "temporary-auth-failure") is not None
 
 
 @pytest.mark.parametrize(

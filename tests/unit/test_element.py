@@ -118,3 +118,9 @@ def test_nothing_is_no_element() -> None:
 
 def test_an_element_shows_itself() -> None:
     assert repr(Element("urn:a", "b")) == "<Element <b xmlns='urn:a'/>>"
+
+
+def test_a_brace_in_the_namespace_of_an_attribute_ends_no_namespace() -> None:
+    element = parse(b"<x xmlns:p='}urn:p' p:a='b'/>")
+    assert element.attrs == {"{}urn:p}a": "b"}
+    assert parse(element.to_bytes()).attrs == element.attrs

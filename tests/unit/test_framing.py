@@ -145,6 +145,12 @@ def test_elements_with_too_many_attributes_are_refused(element):
     assert condition(f"<{element} {few} b=''>".encode()) == "policy-violation"
 
 
+def test_the_deepest_stanza_that_can_be_allowed_is_written_anew():
+    limits = Limits(1_000_000, 250, 10)
+    deep = b"<c:message xmlns:c='jabber:client'>" + b"<c:a>" * 249 + b"</c:a>" * 249 + b"</c:message>"
+    assert len(read(opened(limits=limits), deep)) == 1
+
+
 def test_a_stanza_of_very_many_children_is_refused_before_it_is_complete():
     limits = Limits(1_000_000, 10, 10)
     assert len(read(opened(limits=limits), b"<message><x>" + b"<a/>" * 10_000 + b"</x></message>")) == 1
@@ -256,3 +262,17 @@ def test_after_an_acknowledgement_the_stream_is_read_on() -> None:
         Stanza,
     ]
     assert not framer.pending
+
+
+@pytest.mark.parametrize("child", [b"<body/>", b"<c:x xmlns:c='urn:c'/>"])
+def test_an_empty_language_takes_the_stream_s_back(child: bytes) -> None:
+    framer = Framer(Limits(10_000, 20, 20))
+    framer.feed(
+        b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' "
+        b"xml:lang='de'><message xml:lang=''>" + child + b"</message>"
+    )
+    assert framer.next_event() is not None
+    stanza = framer.next_event()
+    assert isinstance(stanza, Stanza)
+    assert stanza.lang == ""
+    assert stanza.to_bytes().startswith(b"<message xml:lang=''>")

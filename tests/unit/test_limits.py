@@ -170,6 +170,18 @@ def test_a_key_that_left_takes_no_room() -> None:
     assert not places._taken
 
 
+def test_a_queue_is_full_once_another_attempt_would_wait_no_longer_than_those_in_it(clock: Clock) -> None:
+    slow = SlowDown(clock, free=1, first=1, longest=4)
+    assert not slow.is_full("a")
+    for _ in range(8):
+        slow.delay("a")
+        slow.failed("a")
+    assert slow.is_full("a")
+    assert not slow.is_full("b")
+    clock.now += 1
+    assert not slow.is_full("a")
+
+
 def test_an_allowance_is_used_up_and_comes_back_with_time(clock: Clock) -> None:
     allowance = Allowance(clock, count=4, period=100)
     assert [allowance.take("a") for _ in range(6)] == [True] * 4 + [False] * 2

@@ -163,3 +163,10 @@ def test_a_stanza_shows_its_envelope_and_not_its_content() -> None:
     shown = repr(message(body("secret")))
     assert "secret" not in shown
     assert "[body]" in shown
+
+
+def test_a_child_without_a_namespace_has_its_name_alone_for_a_key() -> None:
+    message = Stanza.build("message", Element("", "x"))
+    assert message.keys == ["x"]
+    assert (message.children[0].ns, message.children[0].name) == ("", "x")
+    assert message.has("", "x")

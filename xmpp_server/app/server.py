@@ -6,6 +6,7 @@ import asyncio
 import resource
 import secrets
 import socket
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from typing import Final
@@ -15,7 +16,7 @@ import structlog
 from xmpp_server.config import Config, changes
 from xmpp_server.net.c2s import ClientConnection, Clients, Limits
 from xmpp_server.net.certificates import CertificateError
-from xmpp_server.net.connection import Shared
+from xmpp_server.net.connection import Shared, prepare
 from xmpp_server.net.flush import Flusher
 from xmpp_server.net.tls_contexts import TLSContexts
 from xmpp_server.net.wheel import Wheel
@@ -117,7 +118,9 @@ class App:
             accounts=self._store.accounts,
             settings=await self._settings(config),
             limits=_limits(config),
-            guesses=SlowDown(loop.time, longest=limits.login_seconds / 3),
+            guesses=SlowDown(
+                loop.time, free=config.options.sasl.free_guesses or sys.maxsize, longest=limits.login_seconds / 3
+            ),
             workers=ThreadPoolExecutor(2, "passwords"),
             tls_required=config.options.tls.starttls == "required",
             plain_without_tls=config.options.sasl.plain_without_tls,
@@ -146,9 +149,9 @@ class App:
         loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         try:
-            server = await loop.create_server(
-                connection, address, port, family=family, backlog=_BACKLOG, reuse_address=True
-            )
+            listener = socket.create_server((address, port), family=family, backlog=_BACKLOG)
+            prepare(listener)
+            server = await loop.create_server(connection, sock=listener, backlog=_BACKLOG)
         except OSError as error:
             if family == socket.AF_INET6 and address == "::1":  # a machine without IPv6
                 _log.warning("no_ipv6", address=address, reason=error.strerror)
@@ -198,6 +201,7 @@ class App:
         shared.places.each, shared.places.total = limits.connections_per_address, limits.connections
         clients.settings = await self._settings(config)
         clients.limits = _limits(config)
+        clients.guesses.free = config.options.sasl.free_guesses or sys.maxsize
         clients.tls_required = config.options.tls.starttls == "required"
         clients.plain_without_tls = config.options.sasl.plain_without_tls
         self.core.reconfigure(config)

@@ -131,7 +131,7 @@ class Limits(msgspec.Struct, frozen=True):
     """Bytes of one top-level element before login (RFC 6120 §13.12: 10000 at least)."""
     stanza_bytes: Annotated[int, msgspec.Meta(ge=10_000)] = 262_144
     """Bytes of one top-level element after login."""
-    depth: Annotated[int, msgspec.Meta(ge=8)] = 64
+    depth: Annotated[int, msgspec.Meta(ge=8, le=250)] = 64  # what writes elements calls itself for each level
     """How deep elements may be nested in a top-level element."""
     attributes: Annotated[int, msgspec.Meta(ge=16)] = 64
     """Attributes of one element, declarations of namespaces included."""
@@ -156,6 +156,9 @@ class Sasl(msgspec.Struct, frozen=True):
     """Iterations of SCRAM for passwords that are set from now on (RFC 7677 §4)."""
     attempts: Count = 5
     """Failed logins on one connection before it is closed."""
+    free_guesses: CountOrNone = 3
+    """Wrong passwords for one account, or from one address, after which answers are held back, longer with each one
+    more; 0: never."""
     plain_without_tls: bool = False
     """Offer PLAIN on connections that are not encrypted, so that passwords can be read on the way. For tests only."""
 

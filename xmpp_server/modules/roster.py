@@ -1,6 +1,7 @@
 """Rosters: getting, changing and pushing them, with versions.
 
-A set is answered first and pushed then. What has changed since the version that a client has goes out as one push for
+A set is pushed first and answered then (the RFC leaves it open), so that a client that goes on with the answer has the
+roster that it made. What has changed since the version that a client has goes out as one push for
 each contact, in the order of the changes, unless the whole roster is less work.
 
 XEP: 0237 (1.3) complete
@@ -100,8 +101,8 @@ class Roster(Module):
                 raise StanzaError("resource-constraint", "The roster is full.")
             after = replace(before or RosterItem(wanted.jid), name=wanted.name, groups=wanted.groups, listed=True)
             after = await self._live.put(account, after)
-            session.deliver(request.stanza.result())
             self._live.push(account, after)
+            session.deliver(request.stanza.result())
         return ANSWERED
 
     async def _remove(self, request: Request, session: Session, jid: JID) -> None:
@@ -111,8 +112,8 @@ class Roster(Module):
             if contact is None or not contact.listed:
                 raise StanzaError("item-not-found")
             removed = await self._live.remove(account, jid)
-            session.deliver(request.stanza.result())
             self._live.push(account, removed)
+            session.deliver(request.stanza.result())
         # without the lock, for the contact's server answers, and may be we ourselves
         await self._subscriptions.cancel(account, contact)
 

@@ -2,6 +2,8 @@
 
 What is in memory is handled in the turn of the loop in which it came, without a task. When something has to wait, the
 connection's later stanzas wait behind it, and nobody else's.
+
+XEP: 0368 (1.1.0) partial: clients
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from xmpp_server.session.binding import Binder
 from xmpp_server.session.resumption import ResumeFailed
 from xmpp_server.session.session import Session
 from xmpp_server.storage.accounts import Accounts
+from xmpp_server.storage.errors import Unavailable
 from xmpp_server.stream.c2s import C2SStream, Offer, Settings
 from xmpp_server.stream.events import (
     Acknowledgement,
@@ -88,7 +91,7 @@ class Clients:
 class ClientConnection(Connection):
     """One client's socket. It is the sink of its session."""
 
-    __slots__ = ("_bucket", "_busy", "_clients", "_held", "_host", "_session", "_stream")
+    __slots__ = ("_bucket", "_busy", "_clients", "_held", "_host", "_over", "_session", "_stream")
 
     def __init__(self, clients: Clients, *, direct_tls: bool = False) -> None:
         super().__init__(clients.shared, (ALPN_CLIENT,) if direct_tls else ())
@@ -99,6 +102,7 @@ class ClientConnection(Connection):
         self._busy: asyncio.Future[Any] | None = None
         self._bucket: TokenBucket | None = None
         self._held = False
+        self._over = False
 
     # -- the socket
 
@@ -127,6 +131,11 @@ class ClientConnection(Connection):
         """Read the rate that is set, and so many bytes at once."""
         rate = self._clients.limits.rate
         self._bucket = TokenBucket(rate, burst, asyncio.get_running_loop().time) if rate else None
+
+    def peer_ended(self) -> None:
+        self._over = True
+        if self._busy is None:
+            self.close()
 
     def _hold(self, seconds: float) -> None:
         """Read no more for a while: the client sends more than its rate."""
@@ -199,7 +208,11 @@ class ClientConnection(Connection):
             self.ended()
             return
         self._pump()
-        if self._busy is None and not self._held:
+        if self._busy is not None:
+            return
+        if self._over:  # what came before is handled
+            self.close()
+        elif not self._held:
             self.resume_reading()
 
     def _failed(self, error: BaseException) -> None:
@@ -224,11 +237,7 @@ class ClientConnection(Connection):
             self._send_stream()
             self.start_tls(self._host.domain if self._host is not None else "")
         elif isinstance(event, NeedCredentials):
-            try:
-                account = JID.of(event.localpart, event.domain)
-            except InvalidJID:
-                return stream.give_credentials(None)
-            return stream.give_credentials(await self._clients.accounts.credentials(account))
+            return await self._look_up(event)
         elif isinstance(event, NeedWork):
             loop = asyncio.get_running_loop()
             return stream.give_result(await loop.run_in_executor(self._clients.workers, event.work.work))
@@ -280,6 +289,19 @@ class ClientConnection(Connection):
     def _is_tls_due(self) -> bool:
         """Whether nothing else is offered or done before TLS (RFC 6120 §5.3.1)."""
         return self._clients.tls_required and not self._stream.encrypted
+
+    async def _look_up(self, event: NeedCredentials) -> Event | None:
+        if self._clients.guesses.is_full(self.key):
+            return self._stream.cannot_verify()
+        try:
+            account = JID.of(event.localpart, event.domain)
+        except InvalidJID:
+            return self._stream.give_credentials(None)
+        try:
+            credentials = await self._clients.accounts.credentials(account)
+        except Unavailable:
+            return self._stream.cannot_verify()
+        return self._stream.give_credentials(credentials)
 
     async def _failed_to_authenticate(self, event: AuthenticationFailed) -> None:
         if event.guessed:

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -92,6 +93,7 @@ def ascii_domain(domain: str) -> str:
     return ".".join(label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in labels)
 
 
+@lru_cache(1024)
 def matching_names(domain: str) -> tuple[str, ...]:
     """The names of a certificate that cover `domain`: its own, and the wildcard in place of its first label."""
     name = ascii_domain(domain)

@@ -26,6 +26,13 @@ _LINGER: Final = 5  # ticks: for how long a peer may read our last words
 _USER_TIMEOUT: Final = 90_000  # ms: unacknowledged bytes for so long mean a dead link (RFC 5482)
 
 
+def prepare(listener: socket.socket) -> None:
+    """Set on a listening socket what all its connections inherit."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT)
+
+
 @dataclass(slots=True)
 class Shared:
     """What all connections of a server share. `outbox`: bytes that may wait for one peer."""
@@ -43,6 +50,7 @@ class Connection(asyncio.Protocol, ABC):
 
     __slots__ = (
         "_closing",
+        "_eof",
         "_out",
         "_paused",
         "_shared",
@@ -65,6 +73,7 @@ class Connection(asyncio.Protocol, ABC):
         self._size = 0
         self._paused = False
         self._closing = False
+        self._eof = False
         self._waiting: asyncio.Future[None] | None = None
         self._when_written: Callable[[], None] | None = None
         self.heard = 0
@@ -112,11 +121,6 @@ class Connection(asyncio.Protocol, ABC):
             transport.abort()
             return
         self.key = key
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT)
         self._shared.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -132,8 +136,14 @@ class Connection(asyncio.Protocol, ABC):
         self._finish()
 
     def eof_received(self) -> bool:
+        if not self._closing:
+            self.peer_ended()
+        self._eof = True
+        return not self._closing  # our side stays open until our last words are said
+
+    def peer_ended(self) -> None:
+        """Nothing more comes from the peer, who may still read."""
         self.close()
-        return False
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
@@ -160,7 +170,7 @@ class Connection(asyncio.Protocol, ABC):
         if tls.peer_closed:
             if data:
                 self.received(data)
-            self.close()
+            self.peer_ended()
             return b""
         return data
 
@@ -282,7 +292,9 @@ class Connection(asyncio.Protocol, ABC):
                 self._tls.close_notify()
                 self._write(self._tls.data_to_send())
             transport.resume_reading()
-            if transport.can_write_eof():
+            if self._eof:
+                transport.close()
+            elif transport.can_write_eof():
                 transport.write_eof()
             self._shared.wheel.schedule(self, _LINGER)
         self._finish()

@@ -107,7 +107,7 @@ def _write(element: Element, name: str, inner: str, out: list[str], declaration:
     foreign = 0
     for key, value in element.attrs.items():
         if key[0] == "{":
-            uri, _, key = key[1:].partition("}")
+            uri, _, key = key[1:].rpartition("}")
             foreign += 1
             out.append(f" xmlns:a{foreign}='{attribute(uri)}'")
             key = f"a{foreign}:{key}"

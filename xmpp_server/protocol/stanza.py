@@ -27,7 +27,7 @@ Name = Literal["message", "presence", "iq"]
 
 def qname(ns: str, name: str) -> str:
     """The key of a child element of this name, as `Child.key` has it."""
-    return f"{ns}\n{name}"
+    return f"{ns}\n{name}" if ns else name
 
 
 BODY: Final = qname(ns.CLIENT, "body")
@@ -82,7 +82,7 @@ class Stanza:
     attributes, position of the start tag and of the end event for each child, and last the position of the payload.
     """
 
-    __slots__ = ("_children", "_keys", "extra", "id", "lang", "name", "payload", "sender", "to", "type")
+    __slots__ = ("_children", "extra", "id", "keys", "lang", "name", "payload", "sender", "to", "type")
 
     def __init__(
         self,
@@ -105,7 +105,8 @@ class Stanza:
         self.extra = extra
         self.payload = payload
         self._children = children
-        self._keys: list[str] | None = None
+        self.keys = children[:-1:4] if isinstance(children, list) else [child.key for child in children]
+        """The qnames of the children, in their order; not to be changed."""
 
     @classmethod
     def build(
@@ -136,16 +137,6 @@ class Stanza:
                 resolved.append(Child(children[i], children[i + 1], start, end))
             self._children = children = tuple(resolved)
         return children
-
-    @property
-    def keys(self) -> list[str]:
-        """The qnames of the children, in their order; not to be changed."""
-        keys = self._keys
-        if keys is None:
-            children = self._children
-            keys = children[:-1:4] if isinstance(children, list) else [child.key for child in children]
-            self._keys = keys
-        return keys
 
     def has(self, ns: str, name: str) -> bool:
         """Whether a child of this name is there."""
@@ -281,4 +272,4 @@ class Stanza:
 def _expat_name(key: str) -> str:
     if key.startswith("xml:"):
         return f"{ns.XML}\n{key[4:]}"
-    return key[1:].replace("}", "\n", 1) if key[0] == "{" else key
+    return "\n".join(key[1:].rsplit("}", 1)) if key[0] == "{" else key

@@ -131,20 +131,38 @@ class Account:
 Loader = Callable[[JID], Awaitable[Account | None]]
 
 
+class _Loading:
+    """An account on its way from the database, and how many wait for it: each of them uses it from the moment it is
+    there, so that there is never a second object while one of them has not woken up yet."""
+
+    __slots__ = ("task", "waiters")
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[Account | None]
+        self.waiters = 0
+
+
 class Accounts:
     """The accounts in use: one object each, so that whoever changes roster or blocklist changes the same.
 
-    `get` is for the hot path; `use` brings an account that nobody is logged in to from the database for a while.
+    `hold` is for the hot path; `use` brings an account that nobody is logged in to from the database for a while.
     """
 
     def __init__(self, load: Loader) -> None:
         self._load = load
         self._accounts: dict[JID, Account] = {}
-        self._loading: dict[JID, asyncio.Task[Account | None]] = {}
+        self._loading: dict[JID, _Loading] = {}
 
     def get(self, jid: JID) -> Account | None:
-        """The account of this bare address if it is in use, else None."""
+        """The account of this bare address if it is in use, else None. It may be gone after the next await."""
         return self._accounts.get(jid)
+
+    def hold(self, jid: JID) -> Account | None:
+        """The account if it is in use, which it is until `release`; else None."""
+        account = self._accounts.get(jid)
+        if account is not None:
+            account.users += 1
+        return account
 
     def __iter__(self) -> Iterator[Account]:
         return iter(list(self._accounts.values()))
@@ -156,18 +174,23 @@ class Accounts:
 
     async def acquire(self, jid: JID) -> Account | None:
         """The account, which stays in memory until `release`; None if it does not exist."""
-        account = self._accounts.get(jid)
-        if account is None:
-            loading = self._loading.get(jid)
-            if loading is None:
-                loading = self._loading[jid] = asyncio.ensure_future(self._bring(jid))
-            account = await asyncio.shield(loading)
-            if account is None:
-                return None
-            # somebody else may have taken and released it between the end of loading and now
-            account = self._accounts.setdefault(jid, account)
-        account.users += 1
-        return account
+        account = self.hold(jid)
+        if account is not None:
+            return account
+        loading = self._loading.get(jid)
+        if loading is None:
+            loading = self._loading[jid] = _Loading()
+            loading.task = asyncio.ensure_future(self._bring(jid, loading))
+        loading.waiters += 1
+        try:
+            return await asyncio.shield(loading.task)
+        except asyncio.CancelledError:
+            loading.waiters -= 1
+            if loading.task.done() and not loading.task.cancelled() and loading.task.exception() is None:
+                account = loading.task.result()
+                if account is not None:
+                    self.release(account)
+            raise
 
     def release(self, account: Account) -> None:
         """Give back what `acquire` gave; the last one drops it from memory."""
@@ -195,11 +218,12 @@ class Accounts:
         async with self.use(owner) as account:
             return account is not None and account.shows_presence_to(viewer)
 
-    async def _bring(self, jid: JID) -> Account | None:
+    async def _bring(self, jid: JID, loading: _Loading) -> Account | None:
         try:
             account = await self._load(jid)
-            if account is not None:
-                self._accounts[jid] = account
-            return account
         finally:
             del self._loading[jid]
+        if account is not None and loading.waiters:
+            account.users = loading.waiters
+            self._accounts[jid] = account
+        return account

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
-from inspect import isawaitable
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
@@ -28,15 +27,17 @@ class Stage(IntEnum):
     LAST = 4
 
 
-class _Dropped:
+class Dropped:
+    """The type of DROPPED."""
+
     def __repr__(self) -> str:
         return "DROPPED"
 
 
-DROPPED: Final = _Dropped()
+DROPPED: Final = Dropped()
 """What a filter's listener returns to stop a stanza without an answer; for an error it raises StanzaError."""
 
-Verdict = _Dropped | None
+Verdict = Dropped | None
 Listener = Callable[[Any], Any]
 
 
@@ -83,13 +84,28 @@ class Filter(_Hook, Generic[C]):
 
     async def run(self, context: C) -> Verdict:
         """What the first listener says that does not let the context go on, or None."""
-        for listener in self.listeners:
-            verdict = listener(context)
+        verdict = self.ask(context)
+        return verdict if verdict is None or isinstance(verdict, Dropped) else await verdict
+
+    def ask(self, context: C) -> Verdict | Awaitable[Verdict]:
+        """The same without a coroutine, for what passes often, as long as no listener has to wait; if one has, what is
+        to be awaited for the verdict."""
+        listeners = self.listeners
+        for listener in listeners:
+            verdict: Verdict | Awaitable[Verdict] = listener(context)
             if verdict is not None:
-                if verdict is not DROPPED:
-                    verdict = await verdict
-                if verdict is not None:
-                    return DROPPED
+                if isinstance(verdict, Dropped):
+                    return verdict
+                return self._rest(context, verdict, listeners[listeners.index(listener) + 1 :])
+        return None
+
+    async def _rest(self, context: C, pending: Awaitable[Verdict], following: tuple[Listener, ...]) -> Verdict:
+        if await pending is not None:
+            return DROPPED
+        for listener in following:
+            verdict: Verdict | Awaitable[Verdict] = listener(context)
+            if verdict is not None and (isinstance(verdict, Dropped) or await verdict is not None):
+                return DROPPED
         return None
 
 
@@ -110,10 +126,35 @@ class Notice(_Hook, Generic[C]):
 
     async def run(self, context: C) -> None:
         """Tell all listeners."""
-        for listener in self.listeners:
+        pending = self.tell(context)
+        if pending is not None:
+            await pending
+
+    def tell(self, context: C) -> Awaitable[None] | None:
+        """The same without a coroutine, for what happens often, as long as no listener has to wait; if one has, what is
+        to be awaited."""
+        listeners = self.listeners
+        for listener in listeners:
             try:
-                pending = listener(context)
-                if isawaitable(pending):
+                pending: Awaitable[None] | None = listener(context)
+            except Exception:
+                self._failed(listener)
+            else:
+                if pending is not None:
+                    return self._rest(context, pending, listeners[listeners.index(listener) :])
+        return None
+
+    async def _rest(self, context: C, pending: Awaitable[None] | None, listeners: tuple[Listener, ...]) -> None:
+        """`pending` is what the first of the listeners waits for."""
+        for listener in listeners:
+            try:
+                if pending is None:
+                    pending = listener(context)
+                if pending is not None:
                     await pending
             except Exception:
-                _log.exception("listener_failed", hook=self.name, listener=getattr(listener, "__qualname__", "?"))
+                self._failed(listener)
+            pending = None
+
+    def _failed(self, listener: Listener) -> None:
+        _log.exception("listener_failed", hook=self.name, listener=getattr(listener, "__qualname__", "?"))

@@ -102,10 +102,9 @@ class Ledger:
 
     def enter(self, entry: Entry) -> None:
         """Take the entry in, whose message some sessions have in their outboxes; `entry.complete` follows."""
-        if entry.kept:
-            if not self._new:
-                asyncio.get_running_loop().call_soon(self._admit)
-            self._new.append(entry)
+        if not self._new:
+            asyncio.get_running_loop().call_soon(self._admit)
+        self._new.append(entry)
 
     def _admit(self) -> None:
         """Give ids to what is still in flight."""

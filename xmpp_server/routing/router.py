@@ -11,7 +11,7 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 
-from .hooks import Filter
+from .hooks import Dropped, Filter
 from .host import Host, Passage
 
 _log = structlog.get_logger()
@@ -38,9 +38,16 @@ class Router:
         """Whether the address is in a domain that we serve."""
         return jid.domain in self.hosts
 
-    async def route(self, passage: Passage) -> None:
-        """Give the stanza to the first route that takes it; its sender gets an error if none does."""
+    async def route(self, passage: Passage, hook: Filter[Passage] | None = None) -> None:
+        """Give the stanza to the first route that takes it; its sender gets an error if none does.
+
+        A stanza of a session of ours passes the hook of its host that is for such stanzas before that.
+        """
         try:
+            if hook is not None:
+                verdict = hook.ask(passage)
+                if verdict is not None and (isinstance(verdict, Dropped) or await verdict is not None):
+                    return
             for route in self.routes:
                 if await route.take(passage):
                     return
@@ -50,31 +57,16 @@ class Router:
         except Exception:
             _log.exception("route_failed", kind=passage.stanza.name)
             await self.bounce(passage, StanzaError("internal-server-error"))
+        finally:
+            if passage.archived is not None:  # it was refused before its receiver's archive waited for both
+                with suppress(Exception):
+                    await passage.archived
+            if passage.origin is not None:
+                passage.origin.finish(passage.effect)
 
     async def send(self, stanza: Stanza) -> None:
         """Route a stanza that the server itself sends."""
         await self.route(Passage(stanza))
-
-    async def leave(self, passage: Passage, hook: Filter[Passage]) -> None:
-        """Let a stanza of a session of ours pass this hook of its host, and route it."""
-        try:
-            if hook and await hook.run(passage) is not None:
-                return
-        except StanzaError as error:
-            await self.bounce(passage, error)
-            return
-        except Exception:
-            _log.exception("filter_failed", hook=hook.name)
-            await self.bounce(passage, StanzaError("internal-server-error"))
-            return
-        else:
-            await self.route(passage)
-            if passage.archived is not None:  # it was refused before its receiver's archive waited for both
-                with suppress(Exception):
-                    await passage.archived
-        finally:
-            if passage.origin is not None:
-                passage.origin.finish(passage.effect)
 
     async def bounce(self, passage: Passage, error: StanzaError) -> None:
         """Answer the stanza with the error, where the kind of stanza is one to be answered (RFC 6120 §8.3.1)."""

@@ -59,16 +59,17 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What a subscription stanza does, in the order of the fields.
+    """What a subscription stanza does, to the user and to the contact each in the order of the fields.
 
     `state` and `approved`: what the roster keeps from now on. `unavailable`: send unavailable presence of each
     available resource of the user to the contact, before anything else as §3.2.2 asks. `passed_on`: an outbound stanza
     is routed to the contact; an inbound one is delivered to the user's resources (`subscribe`: to the available ones,
-    and kept until it is answered; the others: to the interested ones); stamped with the bare address. `push`: then a
-    roster push. `reply`: the server sends presence of this type to the contact from the user's bare address; empty:
-    none. `available`: then send the presence of each available resource of the user to the contact (§3.1.5). `probe`:
-    last, ask for the contact's presence anew: both see each other from now on, and since the contact let the user see
-    it, its presence may have been lost between two servers (§4.3 leaves it to the server when to probe).
+    and kept until it is answered; the others: to the interested ones); stamped with the bare address. `push`: a roster
+    push to the user's resources. `reply`: the server sends presence of this type to the contact from the user's bare
+    address; empty: none. `available`: then send the presence of each available resource of the user to the contact
+    (§3.1.5). `probe`: last, ask for the contact's presence anew: both see each other from now on, and since the contact
+    let the user see it, its presence may have been lost between two servers (§4.3 leaves it to the server when to
+    probe).
     """
 
     state: State

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Literal
 
@@ -40,6 +41,7 @@ class Binder:
         self._router = router
         self._accounts = accounts
         self._presence = presence
+        self._ending: dict[AnySession, asyncio.Future[None]] = {}
         self.conflict: Conflict = conflict
         self.limit = limit
         self.counts = Counts(sessions)
@@ -52,17 +54,21 @@ class Binder:
         if account is None:
             raise StanzaError("not-authorized", "the account is gone")
         try:
-            old = account.sessions.get(full.resource)
-            if old is not None and not old.hibernates and self.conflict == "refuse":
-                raise StanzaError("conflict", "the resource is bound already")
-            if old is not None and not old.hibernates and self.conflict == "rename":
-                full, old = _full(jid, ""), None
-            if old is None and len(account.sessions) >= self.limit:
-                # a client that came back without resuming shall not be kept out by what it left behind
-                old = next((session for session in account.sessions.values() if session.hibernates), None)
+            while True:
+                old = account.sessions.get(full.resource)
                 if old is None:
-                    raise StanzaError("resource-constraint", "the account has too many sessions")
-            if old is not None:
+                    if len(account.sessions) < self.limit:
+                        break
+                    # a client that came back without resuming shall not be kept out by what it left behind
+                    old = next((session for session in account.sessions.values() if session.hibernates), None)
+                    if old is None:
+                        raise StanzaError("resource-constraint", "the account has too many sessions")
+                elif not old.hibernates and self.conflict == "refuse":
+                    raise StanzaError("conflict", "the resource is bound already")
+                elif not old.hibernates and self.conflict == "rename":
+                    full = _full(jid, "")
+                    continue
+                # whoever binds the resource while we wait is replaced as well
                 old.close(StreamError("conflict", "another client uses this resource"))
                 await self._end(old)
             session = Session(full, account, host, self._router, self._presence, sink)
@@ -95,13 +101,16 @@ class Binder:
         keep(self.unbind(session), "unbind")
 
     async def unbind(self, session: Session) -> None:
-        """The session's stream is gone: whoever saw it is told. A second call does nothing."""
+        """The session's stream is gone: whoever saw it is told. A second call does nothing but wait for that."""
         await self._end(session)
 
     async def _end(self, session: AnySession) -> None:
         if not session.detach():
+            if (ending := self._ending.get(session)) is not None:
+                await asyncio.shield(ending)
             return
         account = session.account
+        ended = self._ending[session] = asyncio.get_running_loop().create_future()
         try:
             await self._presence.gone(session)
             await session.host.hooks.session_closed.run(session)
@@ -109,6 +118,8 @@ class Binder:
             if account.sessions.get(session.resource) is session:
                 del account.sessions[session.resource]
             self._accounts.release(account)
+            del self._ending[session]
+            ended.set_result(None)
 
 
 def _full(account: JID, resource: str) -> JID:

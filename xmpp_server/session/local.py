@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.account import Account, Accounts, Session
 from xmpp_server.routing.delivery import Action, decide
-from xmpp_server.routing.hooks import Filter
+from xmpp_server.routing.hooks import Dropped
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.iq import Target
 from xmpp_server.routing.ledger import Ledger
@@ -15,6 +17,8 @@ from xmpp_server.routing.router import Router
 from .presence import Presence
 from .rosters import seen_by
 from .subscriptions import Subscriptions
+
+_DELIVER: Final = Action.DELIVER  # looking up a member is a call in Python 3.11
 
 
 class LocalRoute:
@@ -46,12 +50,19 @@ class LocalRoute:
         if not to.localpart:
             await self._to_host(host, passage)
             return True
-        account = self._accounts.get(to.bare)
-        if account is not None:
-            await self._to_account(host, account, passage)
-        else:
-            async with self._accounts.use(to.bare) as account:
-                await self._to_account(host, account, passage)
+        # held to the end of this: when its last session ends meanwhile, what is changed here must not be forgotten
+        account = passage.account = self._accounts.hold(to.bare) or await self._accounts.acquire(to.bare)
+        name = passage.stanza.name
+        try:
+            if name == "message":
+                await self._message(host, account, passage)
+            elif name == "iq":
+                await self._iq(host, account, passage)
+            else:
+                await self._to_presence(host, account, passage)
+        finally:
+            if account is not None:
+                self._accounts.release(account)
         return True
 
     async def _to_host(self, host: Host, passage: Passage) -> None:
@@ -71,31 +82,22 @@ class LocalRoute:
         else:
             await self._router.send(answer)
 
-    async def _to_account(self, host: Host, account: Account | None, passage: Passage) -> None:
-        passage.account = account
-        stanza = passage.stanza
-        if stanza.name == "message":
-            await self._message(host, account, passage)
-        elif stanza.name == "iq":
-            await self._iq(host, account, passage)
-        else:
-            await self._to_presence(host, account, passage)
-
-    async def _passes(self, hook: Filter[Passage], passage: Passage) -> bool:
-        return not hook or passage.account is None or await hook.run(passage) is None
-
     async def _message(self, host: Host, account: Account | None, passage: Passage) -> None:
         hooks = host.hooks
-        if not await self._passes(hooks.message_in, passage):
-            return
+        if account is not None:
+            verdict = hooks.message_in.ask(passage)
+            if verdict is not None and (isinstance(verdict, Dropped) or await verdict is not None):
+                return
         stanza = passage.stanza
         assert stanza.to is not None
         sessions = account.sessions if account is not None else None
         action, chosen = decide("message", stanza.type, stanza.to.resource, sessions)
-        if action is Action.DELIVER:
+        while action is _DELIVER:
             if await self._deliver(host, passage, chosen):
                 return
-            action, _ = decide("message", stanza.type, stanza.to.resource, {})
+            assert sessions is not None
+            sessions = {name: session for name, session in sessions.items() if session not in chosen}
+            action, chosen = decide("message", stanza.type, stanza.to.resource, sessions)
         if action is Action.OFFLINE and account is not None:
             if await hooks.message_offline.run(passage) is None:
                 raise StanzaError("service-unavailable")
@@ -106,27 +108,30 @@ class LocalRoute:
         """Give the message to these sessions; False: none of them takes it."""
         stanza = passage.stanza
         entry = passage.entry = self._ledger.open(host, passage)
-        hook = host.hooks.message_delivered
-        if entry is None:
-            passage.targets = [session for session in chosen if session.deliver(stanza)]
-            if passage.targets and hook:
-                await hook.run(passage)
-            return bool(passage.targets)
-        passage.targets = [session for session in chosen if entry.give(session, stanza)]
-        if not passage.targets:
+        targets = passage.targets
+        for session in chosen:
+            if session.deliver(stanza) if entry is None else entry.give(session, stanza):
+                targets.append(session)
+        if not targets:
             return False
-        self._ledger.enter(entry)
+        if entry is None:
+            pending = host.hooks.message_delivered.tell(passage)
+            if pending is not None:
+                await pending
+            return True
         if entry.kept:
+            self._ledger.enter(entry)
             passage.effect = entry
         try:
-            if hook:
-                await hook.run(passage)
+            pending = host.hooks.message_delivered.tell(passage)
+            if pending is not None:
+                await pending
         finally:
             entry.complete()
         return True
 
     async def _iq(self, host: Host, account: Account | None, passage: Passage) -> None:
-        if not await self._passes(host.hooks.iq_in, passage):
+        if account is not None and await host.hooks.iq_in.run(passage) is not None:
             return
         stanza = passage.stanza
         assert stanza.to is not None
@@ -146,7 +151,7 @@ class LocalRoute:
             raise StanzaError("service-unavailable")
 
     async def _to_presence(self, host: Host, account: Account | None, passage: Passage) -> None:
-        if not await self._passes(host.hooks.presence_in, passage):
+        if account is not None and await host.hooks.presence_in.run(passage) is not None:
             return
         stanza = passage.stanza
         assert stanza.to is not None

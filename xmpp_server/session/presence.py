@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import time
 from typing import Final
+
+import structlog
 
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.delay import delay
@@ -21,7 +25,11 @@ from xmpp_server.storage.roster import Rosters
 from .rosters import seen_by, sees
 from .subscriptions import Subscriptions
 
+_log = structlog.get_logger()
+
 _MAX_DIRECTED: Final = 10_000
+_DIRECTED: Final = ("", "unavailable", "probe", "error")
+_BYTE: Final = re.compile("[+-]?[0-9]{1,20}")
 _DELAY: Final = qname(ns.DELAY, "delay")
 
 
@@ -33,11 +41,25 @@ class Presence:
         self._accounts = accounts
         self._rosters = rosters
         self._subscriptions = subscriptions
+        self._at_work: dict[Session, asyncio.Future[None] | None] = {}
+        """Sessions whose presence is being handled, with what `gone` waits for."""
 
     # -- from a session of ours
 
     async def receive(self, session: Session, stanza: Stanza) -> None:
         """Handle presence that the session sent; the sender is stamped already."""
+        self._at_work[session] = None
+        try:
+            await self._receive(session, stanza)
+        except Exception:
+            _log.exception("presence_failed", type=stanza.type)
+            error = StanzaError("internal-server-error")
+            await self._router.bounce(Passage(stanza.stamped(to=stanza.to or session.account.jid), session), error)
+        finally:
+            if (waiting := self._at_work.pop(session)) is not None:
+                waiting.set_result(None)
+
+    async def _receive(self, session: Session, stanza: Stanza) -> None:
         stanza = without_forged_delays(stanza, self._router)
         if stanza.to is None:
             if stanza.type == "":
@@ -49,8 +71,11 @@ class Presence:
                 await self._router.bounce(Passage(stanza.stamped(to=session.account.jid), session), error)
         elif stanza.type in KINDS:
             await self._subscriptions.outbound(session, stanza)
-        else:
+        elif stanza.type in _DIRECTED:
             await self._directed(session, stanza)
+        else:
+            error = StanzaError("bad-request", "there is no presence of this type")  # §4.7.1
+            await self._router.bounce(Passage(stanza, session), error)
 
     async def _available(self, session: Session, stanza: Stanza) -> None:
         try:
@@ -77,10 +102,10 @@ class Presence:
 
     async def _unavailable(self, session: Session, stanza: Stanza) -> None:
         was_available = session.presence is not None
-        if was_available:
-            await self._broadcast(session, stanza)
         session.presence = None
         session.priority = None
+        if was_available:
+            await self._broadcast(session, stanza)
         directed, session.directed = session.directed, None
         for target in directed or ():
             contact = session.account.roster.items.get(target.bare)
@@ -90,7 +115,10 @@ class Presence:
             await session.host.hooks.session_unavailable.run((session, stanza))
 
     async def gone(self, session: Session) -> None:
-        """The session's stream has ended: everybody who saw it is told (RFC 6121 §4.5.2)."""
+        """The session's stream has ended: everybody who saw it is told (RFC 6121 §4.5.2), and last."""
+        if session in self._at_work:
+            waiting = self._at_work[session] = asyncio.get_running_loop().create_future()
+            await waiting
         await self._unavailable(session, Stanza.build("presence", sender=session.jid, type="unavailable"))
 
     async def _directed(self, session: Session, stanza: Stanza) -> None:
@@ -100,7 +128,7 @@ class Presence:
             directed = session.directed
             if directed is None:
                 directed = session.directed = set()
-            if len(directed) >= _MAX_DIRECTED:
+            if len(directed) >= _MAX_DIRECTED and to not in directed:
                 error = StanzaError("resource-constraint", "directed presence to too many addresses")
                 await self._router.bounce(Passage(stanza, session), error)
                 return
@@ -113,20 +141,24 @@ class Presence:
         """To every contact who may see it, and to the account's own resources, itself included (RFC 6121 §4.2.2)."""
         account = session.account
         hosts = self._router.hosts
-        for item in list(account.roster.items.values()):
+        items = account.roster.items
+        for jid in list(items):
+            item = items.get(jid)  # as it is now: a subscription may have ended while another contact was told
             # nobody is at home at a local address that is not in use: the hot case of a big roster costs nothing
             if (
-                seen_by(item)
-                and (item.jid.domain not in hosts or self._accounts.get(item.jid) is not None)
-                and not blocks(account.blocked, account.jid, item.jid)
+                item is not None
+                and seen_by(item)
+                and (jid.domain not in hosts or self._accounts.get(jid) is not None)
+                and not blocks(account.blocked, account.jid, jid)
             ):
-                await self._leave(session, stanza.stamped(to=item.jid))
+                await self._leave(session, stanza.stamped(to=jid))
         own = stanza.stamped(to=account.jid)
-        for other in account.available():
-            other.deliver(own)
+        for other in account.sessions.values():
+            if other is session or other.presence is not None:
+                other.deliver(own)
 
     async def _leave(self, session: Session, stanza: Stanza) -> None:
-        await self._router.leave(Passage(stanza, session), session.host.hooks.presence_out)
+        await self._router.route(Passage(stanza, session), session.host.hooks.presence_out)
 
     async def _look_around(self, session: Session) -> None:
         """Probe the contacts (RFC 6121 §4.3.1): those here are answered from memory, with one query for the others."""
@@ -147,15 +179,21 @@ class Presence:
             if contact is None:
                 absent.add(item.jid)
             elif (there := contact.roster.items.get(account.jid)) is not None and seen_by(there):
-                self._show(contact, session, account.jid)
+                self._show(contact, session)
         if absent:
             subscriptions = await self._rosters.subscriptions_to(account.jid)
             for owner in absent:
+                if self._is_available(owner):  # since the query: its first presence has come already
+                    continue
                 if subscriptions.get(owner) in ("from", "both"):
                     session.deliver(_nobody(owner, session.jid))
 
-    def _show(self, contact: Account, session: Session, viewer: JID) -> None:
-        if blocks(contact.blocked, contact.jid, viewer):
+    def _is_available(self, jid: JID) -> bool:
+        account = self._accounts.get(jid)
+        return account is not None and bool(account.available())
+
+    def _show(self, contact: Account, session: Session) -> None:
+        if blocks(contact.blocked, contact.jid, session.jid):
             session.deliver(_nobody(contact.jid, session.jid))
             return
         shown = contact.available()
@@ -174,6 +212,11 @@ class Presence:
         assert to is not None
         item = account.roster.items.get(sender.bare) if account is not None else None
         if account is None or (sender.bare != account.jid and (item is None or not seen_by(item))):
+            session = account.sessions.get(to.resource) if account is not None else None
+            if session is not None and session.directed is not None and sender in session.directed:
+                # §4.6: a room asks whether an occupant has gone; that he has not is all that it may know
+                await self._router.send(Stanza.build("presence", sender=session.jid, to=sender))
+                return
             # whether the account exists is not told
             refusal = Stanza.build("presence", sender=to.bare, to=sender.bare, type="unsubscribed")
             await self._router.send(refusal)
@@ -203,6 +246,6 @@ def _priority(stanza: Stanza) -> int:
     element = stanza.child(ns.CLIENT, "priority")
     if element is None or not (text := element.text.strip()):
         return 0
-    if len(text) <= 4 and text.removeprefix("-").removeprefix("+").isdecimal() and -128 <= int(text) <= 127:
+    if _BYTE.fullmatch(text) and -128 <= int(text) <= 127:
         return int(text)
     raise StanzaError("bad-request", "priority is an integer from -128 to 127")

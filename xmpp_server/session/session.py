@@ -209,7 +209,7 @@ class Session:
         if name == "message":
             # RFC 6120 §10.3.1: without `to` it is for the account itself
             passage = Passage(stanza.stamped(sender=self.jid, to=to or self.account.jid), self)
-            task = run_eagerly(self._router.leave(passage, hooks.message_out))
+            task = run_eagerly(self._router.route(passage, hooks.message_out))
             effect = passage.effect
             if task is not None:
                 if passage.in_order and len(self._committed) < _MOST_COMMITTED:
@@ -227,7 +227,7 @@ class Session:
             if stanza.type not in _IQ_TYPES or not stanza.id:
                 await self._router.bounce(passage, StanzaError("bad-request", "an iq has an id and a known type"))
             else:
-                await self._router.leave(passage, hooks.iq_out)
+                await self._router.route(passage, hooks.iq_out)
         else:
             await self._presence.receive(self, stanza.stamped(sender=self.jid))
         return None

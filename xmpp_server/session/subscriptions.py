@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -18,6 +21,21 @@ from xmpp_server.storage.roster import RosterItem
 
 from .rosters import LiveRosters, seen_by
 
+_MOST_REQUESTS: Final = 1000
+"""Requests of people who are not in the roster that wait for one account's answer; they are held in memory."""
+_MAX_REQUEST: Final = 16_384
+"""Octets of a request: it is kept whole (§3.1.3)."""
+
+
+class _Turn:
+    """A lock, and how many hold it or wait for it."""
+
+    __slots__ = ("lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
+
 
 class Subscriptions:
     """Both directions of a subscription; `limit` is the number of contacts that a roster may hold."""
@@ -25,6 +43,7 @@ class Subscriptions:
     def __init__(self, router: Router, rosters: LiveRosters, limit: int) -> None:
         self._router = router
         self._rosters = rosters
+        self._turns: dict[frozenset[JID], _Turn] = {}
         self.limit = limit
 
     def waiting(self, account: Account) -> Iterator[bytes]:
@@ -44,9 +63,25 @@ class Subscriptions:
                 raise StanzaError("not-allowed", "nobody subscribes to his own presence")
             if await session.host.hooks.presence_out.run(passage) is not None:
                 return
-            await self._apply_outbound(account, _kind(stanza), passage)
+            async with self._turn(account.jid, contact):
+                await self._apply_outbound(account, _kind(stanza), passage)
         except StanzaError as error:
             await self._router.bounce(passage, error)
+
+    @asynccontextmanager
+    async def _turn(self, one: JID, other: JID) -> AsyncIterator[None]:
+        """Between two people one stanza after the other has all its effects, on both sides: would a refusal and a new
+        request cross each other inside of the server, their rosters would not agree any more."""
+        pair = frozenset((one, other))
+        turn = self._turns.setdefault(pair, _Turn())
+        turn.users += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.users -= 1
+            if not turn.users:
+                del self._turns[pair]
 
     async def _apply_outbound(self, account: Account, kind: Kind, passage: Passage) -> None:
         contact = passage.stanza.to
@@ -60,12 +95,12 @@ class Subscriptions:
                 if before is None and len(account.roster.items) >= self.limit:
                     raise StanzaError("resource-constraint", "the roster is full")
                 kept = await self._keep(account, before, item, change, None)
+            if change.push and kept is not None:  # before the contact answers: pushes in the order of their versions
+                self._rosters.push(account, kept)
         if change.unavailable:
             await self._show(account, contact, available=False)
         if change.passed_on:
             await self._router.route(passage)
-        if change.push and kept is not None:
-            self._rosters.push(account, kept)
         if change.available:
             await self._show(account, contact, available=True)
         if change.probe:
@@ -85,18 +120,20 @@ class Subscriptions:
             change = inbound(kind, state_of(item), approved=item.approved)
             kept = None
             if before is not None or change.state is not State.NONE:
-                if before is None and len(account.roster.items) >= self.limit:
-                    raise StanzaError("resource-constraint", "the roster is full")
                 request = stanza.to_bytes(ns.CLIENT) if kind == "subscribe" and change.passed_on else None
+                if before is None:
+                    self._has_place(account)
+                if request is not None and len(request) > _MAX_REQUEST:
+                    raise StanzaError("policy-violation", "the request is too long to be kept")
                 kept = await self._keep(account, before, item, change, request)
+            if change.passed_on:
+                for session in account.sessions.values():
+                    if session.presence is not None if kind == "subscribe" else session.interested:
+                        session.deliver(stanza)
+            if change.push and kept is not None:
+                self._rosters.push(account, kept)
         if change.unavailable:
             await self._show(account, contact, available=False)
-        if change.passed_on:
-            for session in account.sessions.values():
-                if session.presence is not None if kind == "subscribe" else session.interested:
-                    session.deliver(stanza)
-        if change.push and kept is not None:
-            self._rosters.push(account, kept)
         if change.reply:
             answer = Stanza.build("presence", sender=account.jid, to=contact, type=change.reply)
             await self._router.send(answer)
@@ -108,10 +145,17 @@ class Subscriptions:
 
         The caller does not hold `account.lock`: the contact's server answers.
         """
-        for kind in removal(state_of(item)):
-            if kind == "unsubscribed" and seen_by(item):
-                await self._show(account, item.jid, available=False)
-            await self._router.send(Stanza.build("presence", sender=account.jid, to=item.jid, type=kind))
+        async with self._turn(account.jid, item.jid):
+            for kind in removal(state_of(item)):
+                if kind == "unsubscribed" and seen_by(item):
+                    await self._show(account, item.jid, available=False)
+                await self._router.send(Stanza.build("presence", sender=account.jid, to=item.jid, type=kind))
+
+    def _has_place(self, account: Account) -> None:
+        """Raises StanzaError if no further contact of ours may come into the roster by a request of his own."""
+        items = account.roster.items
+        if len(items) >= self.limit or sum(not item.listed for item in items.values()) >= _MOST_REQUESTS:
+            raise StanzaError("resource-constraint", "there is no place for a further request")
 
     async def _keep(
         self, account: Account, before: RosterItem | None, item: RosterItem, change: Transition, request: bytes | None
@@ -139,7 +183,7 @@ class Subscriptions:
                 presence = session.presence
                 if not available:
                     presence = Stanza.build("presence", sender=session.jid, type="unavailable")
-                await self._router.leave(
+                await self._router.route(
                     Passage(presence.stamped(to=contact), session), session.host.hooks.presence_out
                 )
 

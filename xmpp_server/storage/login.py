@@ -24,6 +24,7 @@ def _part(kind: int, **columns: Any) -> Select[Any]:
 
 
 _CONTACT, _BLOCKED, _VERSION, _WAITING = range(4)
+_NOBODY: Final[frozenset[JID]] = frozenset()  # an empty one of its own takes 216 bytes
 _version = select(counters.c.value).where(is_version).scalar_subquery()
 _STATE: Final = Statement(
     union_all(
@@ -62,4 +63,6 @@ async def login_state(database: Database, account: JID) -> LoginState | None:
             version = columns[_NUMBER]
         else:
             newest = columns[_NUMBER]
-    return None if version is None else LoginState(Roster(version, items), frozenset(blocked), newest)
+    if version is None:
+        return None
+    return LoginState(Roster(version, items), frozenset(blocked) if blocked else _NOBODY, newest)

@@ -254,12 +254,19 @@ class C2SStream:
         if self.encrypted or not self._offer.tls or self.account is not None:
             self._out.append(Element(ns.TLS, "failure").to_bytes())
             raise StreamError("policy-violation", "TLS is not offered here")
-        if self._framer.pending:
+        if self._more_was_sent():
             # what came early was not protected by TLS and must not be taken for what is (RFC 6120 §5.4.3.3)
             raise StreamError("policy-violation", "nothing is sent between starttls and the TLS handshake")
         self._out.append(Element(ns.TLS, "proceed").to_bytes())
         self.state = State.SECURING
         return StartTLS()
+
+    def _more_was_sent(self) -> bool:
+        # COMPAT(go-sendxmpp, 0.5): a line feed follows its <starttls/>, against RFC 6120 §5.3.3; white space is dropped
+        try:
+            return self._framer.next_event() is not None or self._framer.pending
+        except StreamError:
+            return True
 
     def tls_started(self, bindings: Mapping[str, bytes]) -> None:
         """TLS stands; `bindings` has the data of each channel binding by its type."""
@@ -338,6 +345,11 @@ class C2SStream:
         self._expect("give_credentials")
         assert self._exchange is not None
         return self._step(self._exchange.give_credentials(credentials))
+
+    def cannot_verify(self) -> Event | None:
+        """The credentials cannot be looked up now; returns the event that follows."""
+        self._expect("cannot_verify")
+        return self._step(sasl.Failed("temporary-auth-failure"))
 
     def give_result(self, step: sasl.Succeeded | sasl.Failed) -> Event | None:
         """What the work of NeedWork returned; returns the event that follows."""

@@ -98,11 +98,11 @@ def extra(attrs: dict[str, str]) -> dict[str, str] | None:
     foreign = 0
     for key, value in attrs.items():
         if key[0] == "{":
-            uri, _, local = key[1:].partition("}")
+            uri, _, local = key[1:].rpartition("}")
             foreign += 1
             written[f"xmlns:a{foreign}"] = uri
             written[f"a{foreign}:{local}"] = value
-        elif key not in ("to", "from", "type", "id", "xml:lang"):
+        elif key not in ("to", "from", "type", "id", "xml:lang") or (key == "xml:lang" and not value):
             written[key] = value
     return written or None
 

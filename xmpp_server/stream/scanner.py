@@ -23,6 +23,7 @@ from .rewrite import extra, plain, tree
 
 _LARGE_TAG: Final = 16384  # bytes; in less, expat's copies of a namespace for each attribute are no harm
 _SMALL_TAG: Final = 512
+_MORE_THAN_TEXT: Final = re.compile(rb"[<&\r]")
 _MAX_READ: Final = 65536  # bytes after which a parser goes, for expat keeps every name that it has seen
 _MAX_IDLE: Final = 8  # parsers for one header
 _MAX_HEADERS: Final = 16
@@ -261,24 +262,29 @@ class Scanner:
         doubt = len(self._names) != self._known and self._check_names()
         if name is not None:
             self.events.append(self._stanza(name, start, end, payload, head + base, doubt))
-        elif payload or end - start > _SMALL_TAG or self._name.startswith(_CLIENT):  # whose names may stand for others
+        elif (
+            end - start > _SMALL_TAG
+            or self._name.startswith(_CLIENT)  # whose names may stand for others
+            or _MORE_THAN_TEXT.search(payload)
+        ):
             self.events.append(tree(data[start:end], self.context, self._limits))
         else:
-            self.events.append(self._empty_element())
+            self.events.append(self._flat_element(payload))
         self.ends.append(end)
         self._end = end + base
         self._toc = []
 
     # -- what is made of an element
 
-    def _empty_element(self) -> Element:
+    def _flat_element(self, text: bytes) -> Element:
+        """An element without children, as those of SASL are."""
         uri, local = _split(self._name)
         names = self._attrs[::2]
         attrs = {}
         for name, value in zip(names, self._attrs[1::2], strict=True):
             space, key = _split(name)
             attrs[f"xml:{key}" if space == ns.XML else f"{{{space}}}{key}" if space else key] = value
-        return Element(uri, local, attrs)
+        return Element(uri, local, attrs, [text.decode()] if text else [])
 
     def _stanza(
         self, name: str, start: int, end: int, payload: bytes, offset: int, doubt: bool | None
@@ -303,11 +309,13 @@ class Scanner:
                     sender = JID.parse(attrs[i + 1])
                 except InvalidJID:
                     wrong = key
-            elif key == _LANG:
+            elif key == _LANG and (attrs[i + 1] or not lang):
                 lang = attrs[i + 1]
             else:
                 more = more or {}
                 more[key] = attrs[i + 1]
+        if more is not None and _LANG in more:  # it takes back the stream's (XML 1.0 §2.12)
+            lang = ""
         toc = self._toc
         if wrong or doubt is None:
             return _malformed(Stanza(name, sender, to, type, id, lang, None, (), b""), wrong)

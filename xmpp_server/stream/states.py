@@ -52,6 +52,7 @@ ANSWERS: Final[dict[State, dict[str, tuple[State, ...]]]] = {
     State.SECURING: {"tls_started": (State.OPENING,)},
     State.VERIFYING: {
         "give_credentials": (State.AUTHENTICATING, State.VERIFYING),
+        "cannot_verify": (State.VERIFYING,),
         "give_result": (State.VERIFYING, State.OPENING),
         "send_failure": (State.NEGOTIATING, State.CLOSED),
     },

@@ -67,7 +67,7 @@ class SlowDown:
         keys: int = 65536,
     ) -> None:
         self._clock = clock
-        self._free = free
+        self.free = free
         self._first = first
         self._longest = longest
         self._forget = forget
@@ -81,11 +81,17 @@ class SlowDown:
         entry = self._entries.get(hash(key))
         if entry is None or now - entry.last >= self._forget:
             return 0.0
-        if entry.count < self._free:
+        if entry.count < self.free:
             return 0.0
-        interval = min(self._longest, self._first * 2.0 ** min(entry.count - self._free, 32))
+        interval = min(self._longest, self._first * 2.0 ** min(entry.count - self.free, 32))
         entry.turn = max(now, min(entry.turn + interval, now + self._longest))
         return entry.turn - now
+
+    def is_full(self, key: str) -> bool:
+        """Whether so many attempts queue already that another would not wait longer than they: it should be refused
+        before it is looked at. For addresses; never for accounts, whose users anybody could lock out so."""
+        entry = self._entries.get(hash(key))
+        return entry is not None and entry.count >= self.free and entry.turn >= self._clock() + self._longest
 
     def failed(self, key: str) -> None:
         """The attempt was a wrong guess."""

@@ -1,0 +1,231 @@
+"""Measure, and write docs/benchmarks.md: the walk of a message step by step, and the server beside its peers.
+
+python -m bench.run                        everything, with the peers that are installed: about half an hour
+python -m bench.run --walk-only            the steps alone: two minutes
+python -m bench.run --from LINES [LINES]   no servers: from the lines of JSON that were kept earlier
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+from xml.parsers import expat
+
+import uvloop
+from cryptography.hazmat.backends.openssl import backend
+
+from bench import walk
+
+ROOT: Final = Path(__file__).parent.parent
+PAGE: Final = ROOT / "docs" / "benchmarks.md"
+GROUPS: Final = ("chat-nosm", "chat-nosm-tls", "login-nosm", "storm-nosm", "idle-nosm")
+OURS: Final = "xmpp-server"
+NO_BUSY_WAITING: Final = "+sbwt none +sbwtdcpu none +sbwtdio none"
+
+
+@dataclass(frozen=True)
+class Server:
+    """Something to measure: the start script, its port, the program that shows that it is installed."""
+
+    name: str
+    script: str
+    port: int
+    program: str = ""
+
+    @property
+    def installed(self) -> bool:
+        return not self.program or shutil.which(self.program) is not None
+
+
+SERVERS: Final = (
+    Server(OURS, "start.sh", 21000),
+    Server("prosody", "peers/prosody.sh", 21100, "prosody"),
+    Server("ejabberd", "peers/ejabberd.sh", 21200, "ejabberdctl"),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: which lines of JSON it is from, which figure of them, and our goal."""
+
+    text: str
+    scenario: str
+    tls: bool
+    figure: str
+    goal: str = ""
+
+
+ROWS: Final = (
+    Row("chat, saturated, plain TCP: CPU µs a message", "chat_sat", False, "cpu_us_per_msg", "half of ejabberd's"),
+    Row("chat, saturated, TLS: CPU µs a message", "chat_sat", True, "cpu_us_per_msg", "half of ejabberd's"),
+    Row("chat, 1,000 a second, plain TCP: CPU µs a message", "chat", False, "cpu_us_per_msg"),
+    Row("chat, 1,000 a second, TLS: CPU µs a message", "chat", True, "cpu_us_per_msg"),
+    Row("login over TLS: CPU ms", "login", True, "cpu_ms_per_login", "0.8 of ejabberd's"),
+    Row("300 people with 49 contacts each log in: CPU ms for each", "storm", False, "cpu_ms_per_login", "ejabberd's"),
+    Row("the same log out: CPU ms for each", "storm_logout", False, "cpu_ms_per_logout"),
+    Row("2,000 idle sessions, plain TCP: KiB for each", "idle", False, "pss_kib_per_session", "8"),
+    Row("2,000 idle sessions, TLS: KiB for each", "idle", True, "pss_kib_per_session", "30"),
+    Row("after 20 messages, plain TCP: KiB for each", "idle_after_work", False, "kib_messages", "8"),
+    Row("after 20 messages, TLS: KiB for each", "idle_after_work", True, "kib_messages", "30"),
+    Row("and a stanza of 60 KB, plain TCP: KiB for each", "idle_after_work", False, "kib_large_stanza", "8"),
+    Row("and a stanza of 60 KB, TLS: KiB for each", "idle_after_work", True, "kib_large_stanza", "30"),
+)
+
+TEXT: Final = """\
+# Benchmarks
+
+Measured on {today} and written by `make bench`; `bench/README.md` tells how to repeat parts.
+
+{machine}
+
+{beside}## A message's walk, step by step
+
+In one process without sockets, the best of some rounds. Half of the messages go to bare addresses, half to full ones,
+with their attributes in any order; the receiver is online, and no other device wants a copy.
+
+{steps}
+"""
+BESIDE: Final = """\
+## Beside its peers
+
+By `bench/load.py`, without stream management; CPU is the server's, user and system, of all its processes; memory is
+PSS. Messages of 292 bytes to bare addresses between 100 pairs of sessions; saturated: 20 messages of each pair are
+under way at any time. ejabberd runs without the busy waiting of its schedulers. Figures move with the machine and with
+what else runs on it: what counts is the ratio.
+
+{table}
+
+"""
+
+Lines = list[dict[str, Any]]
+
+
+# -- measuring
+
+
+def measure(servers: Iterable[Server], out: Path, repeat: int) -> None:
+    """Run all groups against all servers, group by group, so that what is compared is measured at the same time."""
+    environment = dict(os.environ, ERL_EXTRA=NO_BUSY_WAITING, MAM="0")
+    with tempfile.TemporaryDirectory() as work:
+        for group in GROUPS:
+            for server in servers:
+                arguments = [group, *_arguments(server, work, out), "--reps", str(repeat)]
+                subprocess.run([sys.executable, "bench/suite.py", *arguments], cwd=ROOT, env=environment, check=True)
+        for server in servers:
+            if server.name == OURS:
+                arguments = [*_arguments(server, work, out), "--repeat", str(repeat)]
+                subprocess.run([sys.executable, "-m", "bench.idle_after_work", *arguments], cwd=ROOT, check=True)
+
+
+def _arguments(server: Server, work: str, out: Path) -> list[str]:
+    script = str(ROOT / "bench" / server.script)
+    return ["--name", server.name, "--start", script, "--port", str(server.port), "--work", work, "--out", str(out)]
+
+
+# -- writing
+
+
+def read(files: Iterable[Path]) -> Lines:
+    """The lines that the load generator wrote."""
+    return [json.loads(line) for file in files for line in file.read_text().splitlines() if line.startswith("{")]
+
+
+def median(lines: Lines, server: str, row: Row) -> float | None:
+    """The median of what was measured; None if nothing was."""
+    found = [
+        line[row.figure]
+        for line in lines
+        if (line["scenario"], line.get("label"), line.get("tls", False)) == (row.scenario, server, row.tls)
+    ]
+    return statistics.median(found) if found else None
+
+
+def comparison(lines: Lines) -> list[str]:
+    """The table beside the peers, in Markdown."""
+    names = [server.name for server in SERVERS if any(line.get("label") == server.name for line in lines)]
+    table = [
+        f"| medians | {' | '.join(names)} | of ejabberd's | goal: at most |",
+        "|---" * (len(names) + 3) + "|",
+    ]
+    for row in ROWS:
+        figures = {name: median(lines, name, row) for name in names}
+        mine, theirs = figures.get(OURS), figures.get("ejabberd")
+        ratio = f"{mine / theirs:.2f}" if mine is not None and theirs else ""
+        shown = ["" if figure is None else f"{figure:.3g}" for figure in figures.values()]
+        table.append(f"| {row.text} | {' | '.join(shown)} | {ratio} | {row.goal} |")
+    return table
+
+
+def machine() -> list[str]:
+    """What it was measured on and with."""
+    model = _value(Path("/proc/cpuinfo").read_text(), "model name")
+    memory = int(_value(Path("/proc/meminfo").read_text(), "MemTotal").split()[0]) // 1024**2
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
+    return [
+        f"- {os.cpu_count()} processors ({model}), {memory} GiB, Linux {platform.release()}",
+        f"- xmpp-server {version('xmpp-server')} ({commit.strip() or 'no git'}), Python {sys.version}, "
+        f"uvloop {version('uvloop')}, "
+        f"{expat.EXPAT_VERSION.replace('_', ' ')}, {backend.openssl_version_text()}, SQLite {sqlite3.sqlite_version}",
+        *(f"- {server.name} {package(server.name)}" for server in SERVERS if server.program and server.installed),
+    ]
+
+
+def _value(text: str, key: str) -> str:
+    """The value of the first line `key: value`."""
+    return next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith(key)), "unknown")
+
+
+def package(name: str) -> str:
+    """The version of an installed package of the distribution."""
+    try:
+        found = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name], capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    return found.stdout
+
+
+def page(steps: list[str], lines: Lines) -> str:
+    """docs/benchmarks.md."""
+    beside = BESIDE.format(table="\n".join(comparison(lines))) if lines else ""
+    today = time.strftime("%-d %B %Y", time.gmtime())
+    return TEXT.format(today=today, machine="\n".join(machine()), beside=beside, steps="\n".join(steps))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--walk-only", action="store_true")
+    parser.add_argument("--from", dest="kept", type=Path, nargs="+", default=[])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--keep", type=Path, help="file for the lines of JSON")
+    given = parser.parse_args()
+    steps = walk.lines(uvloop.run(walk.figures()))
+    lines = read(given.kept)
+    if not given.kept and not given.walk_only:
+        with tempfile.TemporaryDirectory() as folder:
+            out = given.keep.absolute() if given.keep else Path(folder) / "lines.jsonl"
+            measure([server for server in SERVERS if server.installed], out, given.repeat)
+            lines = read([out])
+    text = page(steps, lines)
+    if given.walk_only:
+        print("\n".join(steps))
+    else:
+        PAGE.write_text(text)
+        print(f"{PAGE.relative_to(ROOT)} is written")
+
+
+if __name__ == "__main__":
+    main()

@@ -140,11 +140,11 @@ class Stanza:
 
     def has(self, ns: str, name: str) -> bool:
         """Whether a child of this name is there."""
-        return f"{ns}\n{name}" in self.keys
+        return qname(ns, name) in self.keys
 
     def find(self, ns: str, name: str) -> Child | None:
         """The entry of the first child of this name, or None."""
-        key = f"{ns}\n{name}"
+        key = qname(ns, name)
         return self.children[self.keys.index(key)] if key in self.keys else None
 
     def attribute(self, key: str, name: str) -> str:

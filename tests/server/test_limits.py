@@ -181,7 +181,8 @@ async def test_a_client_that_never_reads_is_ended_and_holds_nobody_up(make_serve
 @pytest.mark.parametrize("to", ["romeo@localhost/orchard", "juliet@localhost"])
 async def test_a_flood_is_read_at_the_rate_and_loses_nothing(make_server: MakeServer, to: str) -> None:
     server = await make_server(
-        "[limits]\nbytes_per_second = 200000\nbytes_burst = 50000\n[modules.offline]\nenabled = false"
+        "[limits]\nbytes_per_second = 200000\nbytes_burst = 50000\n"
+        "[modules.offline]\nenabled = false\n[modules.archive]\nenabled = false"
     )
     for name in ("romeo", "juliet"):
         await server.account(name)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.storage.conftest import JULIET, ROMEO
 from tests.storage.raw import query, tables
+from xmpp_server.protocol.archive_preferences import Preferences
 from xmpp_server.protocol.credentials import Credentials, Hash, Verifier
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.accounts import AccountEntry
@@ -13,6 +14,7 @@ from xmpp_server.storage.errors import AccountExists, NoSuchAccount
 from xmpp_server.storage.offline import Message
 from xmpp_server.storage.reports import Report
 from xmpp_server.storage.roster import RosterItem
+from xmpp_server.storage.sessions import SavedSession
 from xmpp_server.storage.store import Store
 
 VERIFIERS: dict[Hash, Verifier] = {
@@ -110,6 +112,9 @@ async def test_a_deleted_account_leaves_no_row_in_any_table_and_others_keep_thei
         await store.blocking.add(account, [other])
         store.last_activity.put(account, 1, "gone")
         await store.reports.add(account, Report(other, "urn:xmpp:reporting:spam", 1))
+        await store.archive.add(account, 1, b"<message/>", at=1, peer=other)
+        await store.archive_preferences.save(account, Preferences())
+        await store.sessions.write([SavedSession(account, b"key", 1, 2)])
     await store.database.lazy.flush()
     before = await _owners(database_url)
     owned = {table for table, rows in before.items() if rows}

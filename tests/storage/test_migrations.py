@@ -201,7 +201,7 @@ async def test_data_of_the_first_revision_is_read_by_the_newest_code(bare_url: s
     assert state is not None
     assert state.roster.version == 4
     assert state.roster.items == {JULIET: RosterItem(JULIET, "J", "to", ask=True, groups=("a",), version=4)}
-    assert state.offline == 1
+    assert state.newest == 1
     await store.close()
 
 

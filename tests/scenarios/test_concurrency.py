@@ -127,7 +127,7 @@ async def test_a_message_that_is_kept_while_its_receiver_comes_back_is_handed_to
     romeo = await world.login("romeo@localhost/orchard")
     old = await world.login("juliet@localhost/balcony", "<presence><priority>-1</priority></presence>")
     waiting = world.store.offline
-    waiting.store = store = Gate(waiting.store)  # type: ignore[method-assign]
+    waiting.keep = store = Gate(waiting.keep)  # type: ignore[method-assign]
     romeo.send(CHAT)
     await store.reached.wait()
     old.closed = True

@@ -138,6 +138,12 @@ async def test_a_message_is_in_the_archives_of_both_as_it_was_sent(world: World)
         assert "".join(child.to_bytes().decode() for child in message) == payload
 
 
+async def test_the_language_of_the_stream_stays_known(world: World) -> None:
+    """RFC 6120 §4.7.4: what is the stream's for a message that names none"""
+    romeo = await talk(world, "Hi")
+    assert [message.get("xml:lang") for message in (await query(romeo)).messages] == ["en"]
+
+
 async def test_the_receiver_learns_the_id_and_nobody_else_does(world: World) -> None:
     """§3.5: MUST add, MUST NOT to those who may not read the archive"""
     romeo, juliet = await couple(world)

@@ -49,7 +49,8 @@ async def test_a_tombstone_stands_in_both_archives_and_the_retraction_too(world:
         assert answer.ids[0] == earlier.ids[0], "the id stays"
         assert SECRET.encode() not in b"".join(result.to_bytes() for result in answer.results)
         tombstone, retraction = answer.messages
-        assert tombstone.attrs == {"from": f"{ROMEO}/orchard", "to": JULIET, "type": "chat", "id": "m1"}
+        expected = {"from": f"{ROMEO}/orchard", "to": JULIET, "type": "chat", "id": "m1", "xml:lang": "en"}
+        assert tombstone.attrs == expected
         (retracted,) = tombstone
         assert (retracted.ns, retracted.name, retracted.get("id")) == (NS, "retracted", "r1")
         assert parse_time(retracted.get("stamp")) > 0

@@ -47,6 +47,9 @@ from xmpp_server.storage.archive_preferences import ArchivePreferences
 from xmpp_server.storage.errors import NoSuchAccount, StorageError
 from xmpp_server.storage.secrets import Secrets
 
+_STREAM_LANG: Final = "en"
+"""What our stream headers say. It is the language of a client's stanza that names none where its stream named none
+either (RFC 6120 §4.7.4), and in an archive there is no stream that could tell."""
 _BURST: Final = 65_536
 """Octets that are read and written before the client's connection must have taken them."""
 _COUNTED: Final = 1000
@@ -148,7 +151,7 @@ class Archive(Module):
         assert to is not None
         if not self._wanted(book, account, to):
             return self._behind(passage)
-        written, id = self._add(book, account.jid, to, message, entombed)
+        written, id = self._add(book, account.jid, to, passage, entombed)
         if len(account.sessions) == 1:
             receiver = self._router.hosts.get(to.domain)
             if receiver is not None and to.localpart and ns.MAM in receiver.account_features:
@@ -187,7 +190,7 @@ class Archive(Module):
         assert sender is not None
         if not self._wanted(book, account, sender):
             return self._behind(passage)
-        written, id = self._add(book, account.jid, sender, passage.stanza, entombed)
+        written, id = self._add(book, account.jid, sender, passage, entombed)
         return self._receive(passage, written, _stanza_id(account.jid, id))
 
     async def _receive(self, passage: Passage, written: asyncio.Future[None], stanza_id: Element) -> None:
@@ -222,11 +225,14 @@ class Archive(Module):
         return (contact is not None and contact.listed) or target.bare == account.jid
 
     def _add(
-        self, book: _Book, account: JID, peer: JID, message: Stanza, entombed: Sequence[tuple[int, bytes]]
+        self, book: _Book, account: JID, peer: JID, passage: Passage, entombed: Sequence[tuple[int, bytes]]
     ) -> tuple[asyncio.Future[None], str]:
+        message = passage.stanza
         assert message.sender is not None
         n = book.last = self._archive.number(book.last)
         mark = self._ids.mark(account, peer.bare, message.sender.bare, message.id) if message.id else None
+        if not message.lang and passage.session is not None:
+            message = message.stamped(lang=_STREAM_LANG)
         stanza = message.to_bytes(ns.CLIENT)
         at = min(time.time_ns() // 1000, n)
         written = self._archive.add(account, n, stanza, at=at, peer=peer, mark=mark, entombed=entombed)

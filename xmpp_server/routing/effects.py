@@ -28,10 +28,13 @@ class Effect:
         if self.done:
             return
         self.done = True
+        if self._callbacks is not None:
+            self._call_back()
+
+    def _call_back(self) -> None:
         callbacks, self._callbacks = self._callbacks, None
-        if callbacks is not None:
-            for callback in callbacks:
-                callback()
+        for callback in callbacks or ():
+            callback()
 
     def when_standing(self, callback: Callable[[], None]) -> None:
         """Call this once it stands: at once, if it does already. It must not raise."""

@@ -123,8 +123,10 @@ class Entry(Effect):
         sessions = self.sessions
         sessions.remove(session)
         if self.sent and not sessions:
-            if self.state is NEW:
-                self.stands()
+            if self.state is NEW:  # which is nearly always so, and costs no more than this
+                self.done = True
+                if self._callbacks is not None:
+                    self._call_back()
             else:
                 self._ledger.resolve(self)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.routing.account import Account, Accounts, Session
+from xmpp_server.routing.account import Account, Accounts
 from xmpp_server.routing.delivery import Action, decide
 from xmpp_server.routing.hooks import Dropped
 from xmpp_server.routing.host import Host, Passage
@@ -93,7 +93,22 @@ class LocalRoute:
         sessions = account.sessions if account is not None else None
         action, chosen = decide("message", stanza.type, stanza.to.resource, sessions)
         while action is _DELIVER:
-            if await self._deliver(host, passage, chosen):
+            entry = passage.entry = self._ledger.open(host, passage)
+            targets = passage.targets
+            for session in chosen:
+                if session.deliver(stanza) if entry is None else entry.give(session, stanza):
+                    targets.append(session)
+            if targets:
+                if entry is not None and entry.kept:
+                    passage.effect = entry
+                    self._ledger.enter(entry)
+                pending = hooks.message_delivered.tell(passage)
+                try:
+                    if pending is not None:
+                        await pending
+                finally:
+                    if entry is not None:
+                        entry.complete()
                 return
             assert sessions is not None
             sessions = {name: session for name, session in sessions.items() if session not in chosen}
@@ -103,32 +118,6 @@ class LocalRoute:
                 raise StanzaError("service-unavailable")
         elif action is not Action.IGNORE:
             raise StanzaError("service-unavailable")
-
-    async def _deliver(self, host: Host, passage: Passage, chosen: tuple[Session, ...]) -> bool:
-        """Give the message to these sessions; False: none of them takes it."""
-        stanza = passage.stanza
-        entry = passage.entry = self._ledger.open(host, passage)
-        targets = passage.targets
-        for session in chosen:
-            if session.deliver(stanza) if entry is None else entry.give(session, stanza):
-                targets.append(session)
-        if not targets:
-            return False
-        if entry is None:
-            pending = host.hooks.message_delivered.tell(passage)
-            if pending is not None:
-                await pending
-            return True
-        if entry.kept:
-            self._ledger.enter(entry)
-            passage.effect = entry
-        try:
-            pending = host.hooks.message_delivered.tell(passage)
-            if pending is not None:
-                await pending
-        finally:
-            entry.complete()
-        return True
 
     async def _iq(self, host: Host, account: Account | None, passage: Passage) -> None:
         if account is not None and await host.hooks.iq_in.run(passage) is not None:

@@ -124,14 +124,16 @@ async def test_a_server_that_was_killed_starts_again_on_its_data(database_url: s
     store = await Store.open(database_url)
     for name in ("romeo", "juliet"):
         await store.accounts.create(JID.of(name, "localhost"), make_verifiers(PASSWORD))
-    await store.close()
     async with serve(file) as server:
         romeo = await RawClient.login(server, "romeo")
         item = "<item jid='juliet@localhost' name='Juliet'/>"
         request = f"<iq type='set' id='r'><query xmlns='jabber:iq:roster'>{item}</query></iq>"
         assert (await romeo.ask(request, "r")).get("type") == "result"
         await romeo.send("".join(MESSAGE.format(number) for number in range(20)))
-        await romeo.ask("<iq type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>", "p")
+        async with asyncio.timeout(START):  # without stream management nobody is told when they are safe
+            while await store.offline.count(JID.parse("juliet@localhost")) < 20:
+                await asyncio.sleep(0.01)
+        await store.close()
         server.process.send_signal(signal.SIGKILL)
         await romeo.gone()
         assert await server.process.wait() == -signal.SIGKILL

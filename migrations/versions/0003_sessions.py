@@ -26,3 +26,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", "key"),
     )
     op.create_index("sessions_by_time", "sessions", ["saved"])
+    has_state = sa.text("state IS NOT NULL")
+    op.create_index("sessions_with_state", "sessions", ["account"], postgresql_where=has_state, sqlite_where=has_state)

@@ -30,6 +30,8 @@ sessions: Final = Table(
     Column("state", LargeBinary),
     Index("sessions_by_time", "saved"),
 )
+_has_state = sessions.c.state.is_not(None)
+Index("sessions_with_state", sessions.c.account, postgresql_where=_has_state, sqlite_where=_has_state)
 
 _COLUMNS: Final = ("account", "key", "handled", "saved", "state")
 _is_it = (sessions.c.account == bindparam("account")) & (sessions.c.key == bindparam("key"))
@@ -50,11 +52,9 @@ _PUT: Final = Statement(
 _GET: Final = Statement(select(sessions.c.handled).where(_is_it))
 _DELETE: Final = Statement(delete(sessions).where(_is_it))
 _WITH_STATE: Final = Statement(
-    select(sessions.c.account, sessions.c.key, sessions.c.handled, sessions.c.saved, sessions.c.state).where(
-        sessions.c.state.is_not(None)
-    )
+    select(sessions.c.account, sessions.c.key, sessions.c.handled, sessions.c.saved, sessions.c.state).where(_has_state)
 )
-_TAKE: Final = Statement(update(sessions).where(sessions.c.state.is_not(None)).values(state=null()))
+_TAKE: Final = Statement(update(sessions).where(_has_state).values(state=null()))
 _PURGE: Final = Statement(
     delete(sessions).where(
         tuple_(sessions.c.account, sessions.c.key).in_(

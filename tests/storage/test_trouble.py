@@ -199,6 +199,21 @@ async def test_connections_that_a_restart_of_postgresql_broke_are_renewed(server
     await servers.postgresql.give_back(url)
 
 
+async def test_a_connection_that_breaks_while_it_goes_back_to_the_pool_hurts_nobody(servers: Servers) -> None:
+    url = await servers.postgresql.take()
+    driver = await postgresql.connect(url)
+    used = []
+
+    async def work(transaction: Transaction) -> None:
+        assert isinstance(transaction, postgresql.PostgreSQLTransaction)
+        used.append(transaction._connection)
+
+    await driver.read(work)
+    asyncio.get_running_loop().call_soon(used[0].terminate)
+    await driver.close()
+    await servers.postgresql.give_back(url)
+
+
 async def test_closing_does_not_wait_for_ever_for_a_database_that_hangs(
     impatient: None, store: Store, romeo: JID, database_url: str
 ) -> None:

@@ -150,10 +150,10 @@ class PostgreSQLDriver(Driver):
             if isinstance(error, Unavailable):  # its state is not known
                 with suppress(asyncpg.InterfaceError):  # it was closed before, and so is no longer ours
                     connection.terminate()
-            await self._pool.release(connection)
+            await self._give_back(connection)
             raise
         if self._wanting:
-            await self._pool.release(connection)
+            await self._give_back(connection)
         else:
             self._idle.append(connection)
         return result
@@ -166,7 +166,7 @@ class PostgreSQLDriver(Driver):
             return await acquiring
         except asyncio.CancelledError:
             if acquiring.done() and not acquiring.cancelled() and acquiring.exception() is None:
-                await self._pool.release(acquiring.result())
+                await self._give_back(acquiring.result())
             raise
         finally:
             self._wanting -= 1
@@ -182,9 +182,13 @@ class PostgreSQLDriver(Driver):
         await self._pool.expire_connections()
         await self._release_idle()
 
+    async def _give_back(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
+        with suppress(asyncpg.InternalClientError):  # it broke on its way back, and the pool let go of it by itself
+            await self._pool.release(connection)
+
     async def _release_idle(self) -> None:
         while self._idle:
-            await self._pool.release(self._idle.pop())
+            await self._give_back(self._idle.pop())
 
 
 def _fail(units: Sequence[Unit], error: Unavailable) -> None:

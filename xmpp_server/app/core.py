@@ -79,7 +79,7 @@ class Core:
         if state is None:
             return None
         self.ledger.found(state.newest)
-        return Account(jid, state.roster, state.blocked, waiting=state.newest > 0)
+        return Account(jid, state.roster, state.blocked, waiting=state.newest > 0, photo=state.photo)
 
     @property
     def is_working(self) -> bool:

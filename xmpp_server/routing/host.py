@@ -12,6 +12,7 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.protocol.vcard import Photo
 
 from .account import Account, Session
 from .effects import Effect, Origin
@@ -89,6 +90,25 @@ class Block:
     item: Element
 
 
+@dataclass(frozen=True, slots=True)
+class VCardChange:
+    """A client of this account put another vCard in the place of what there was (XEP-0054 §3.2), with this photo."""
+
+    account: JID
+    photo: Photo | None
+    is_other_photo: bool
+
+
+@dataclass(slots=True)
+class PrivateXMLRequest:
+    """A client of this account gets or sets this element of its private XML storage (XEP-0049). A listener that takes
+    care of it sets `handled`, and `element` to what is answered."""
+
+    account: JID
+    element: Element
+    handled: bool = False
+
+
 @dataclass(slots=True)
 class StreamFeatures:
     """The features offered on a client's stream while they are collected: before or after authentication."""
@@ -122,6 +142,8 @@ class Hooks:
         self.message_out = Filter[Passage]("message_out")
         self.presence_out = Filter[Passage]("presence_out")
         self.iq_out = Filter[Passage]("iq_out")
+        # available presence of a session of ours, once and before it goes to all who see it; nothing stops it
+        self.available_out = Collector[Passage]("available_out")
         self.message_in = Filter[Passage]("message_in")
         self.presence_in = Filter[Passage]("presence_in")
         self.iq_in = Filter[Passage]("iq_in")
@@ -141,6 +163,12 @@ class Hooks:
         # the client came back to its session, which stood all the while (XEP-0198 §5)
         self.session_resumed = Notice[Session]("session_resumed")
         self.session_closed = Notice[Session]("session_closed")
+        # an available session whose `interests` are known, or others than before; after the broadcast of its presence
+        self.interests_known = Notice[Session]("interests_known")
+        self.vcard_changed = Notice[VCardChange]("vcard_changed")
+        # may answer for, or take, what a client keeps in private XML storage
+        self.private_xml_wanted = Collector[PrivateXMLRequest]("private_xml_wanted")
+        self.private_xml_given = Collector[PrivateXMLRequest]("private_xml_given")
         self.blocked = Notice[Block]("blocked")
         self.account_created = Notice[JID]("account_created")
         self.account_removed = Notice[JID]("account_removed")

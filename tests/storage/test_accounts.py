@@ -116,6 +116,8 @@ async def test_a_deleted_account_leaves_no_row_in_any_table_and_others_keep_thei
         await store.archive.add(account, 1, b"<message/>", at=1, peer=other)
         await store.archive_preferences.save(account, Preferences())
         await store.sessions.write([SavedSession(account, b"key", 1, 2)])
+        await store.vcards.save(account, b"<vCard/>", "00ff")
+        await store.private_xml.save(account, {"a": b"<a/>"}, most=1, octets=100)
         await store.pubsub.create(account, "n", b"{}", account, most=1)
         await store.pubsub.publish(account, "n", [Item("1", b"", other)], keep=1)
         await store.pubsub.subscribe(account, "n", Subscription(other, "1"), most=1)

@@ -33,10 +33,11 @@ def upgrade() -> None:
     )
     op.create_table(
         "capabilities",
+        sa.Column("host", ADDRESS, nullable=False),
         sa.Column("hash", ADDRESS, nullable=False),
         sa.Column("ver", ADDRESS, nullable=False),
         sa.Column("info", sa.LargeBinary, nullable=False),
         sa.Column("seen", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("hash", "ver"),
+        sa.PrimaryKeyConstraint("host", "hash", "ver"),
     )
-    op.create_index("capabilities_by_time", "capabilities", ["seen"])
+    op.create_index("capabilities_by_time", "capabilities", ["host", "seen"])

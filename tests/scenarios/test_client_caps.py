@@ -9,10 +9,12 @@ import pytest
 from xmpp_server.protocol.caps import Caps
 from xmpp_server.protocol.disco import Identity, Info
 from xmpp_server.protocol.element import Element
+from xmpp_server.protocol.jid import JID
 
 from .conftest import HOSTS, MakeWorld
 from .world import Client, World
 
+HOST = JID.parse("localhost")
 NODE = "http://code.matthewwild.co.uk/clix/"
 NICK = "http://jabber.org/protocol/nick"
 INFO = Info(
@@ -67,7 +69,7 @@ async def test_a_hash_that_is_proven_counts_for_everybody_and_is_not_asked_for_a
 
 
 async def test_what_the_database_knows_is_known_from_the_first_presence_on(world: World) -> None:
-    await world.store.capabilities.save(CAPS, INFO.element().to_bytes(), time.time_ns() // 1000, most=10)
+    await world.store.capabilities.save(HOST, CAPS, INFO.element().to_bytes(), time.time_ns() // 1000, most=10)
     romeo = await come_online(world)
     await romeo.receives("<presence/>")
     assert romeo.session.interests == {NICK}
@@ -83,7 +85,7 @@ async def test_an_answer_that_does_not_fit_counts_for_its_client_alone(world: Wo
     romeo.send(answer(false, poison))
     await world.settle()
     assert romeo.session.interests == {NICK, "urn:xmpp:bookmarks:1"}
-    assert await world.store.capabilities.load(false, 1) is None
+    assert await world.store.capabilities.load(HOST, false, 1) is None
     other = await come_online(world, "street", false)
     await asked(other, false)
     assert other.session.interests is None

@@ -85,7 +85,7 @@ class ClientCaps(Module):
         key = (caps.hash, caps.ver)
         interests = self._known.get(key)
         if interests is None:
-            data = await self._capabilities.load(caps, time.time_ns() // 1000)
+            data = await self._capabilities.load(self._host.jid, caps, time.time_ns() // 1000)
             if data is None:
                 self._ask(session, caps)
                 return
@@ -131,7 +131,8 @@ class ClientCaps(Module):
             data = query.to_bytes()
             interests = self._remember(caps, info)
             if len(data) <= _OCTETS:
-                await self._capabilities.save(caps, data, time.time_ns() // 1000, most=self.options.kept)
+                now = time.time_ns() // 1000
+                await self._capabilities.save(self._host.jid, caps, data, now, most=self.options.kept)
         else:
             interests = _interests(info)
         if self._advertised.get(session) == caps:

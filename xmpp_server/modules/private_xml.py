@@ -67,7 +67,7 @@ class PrivateXML(Module):
         for element in _elements(request.payload):
             given = await self._host.hooks.private_xml_given.run(PrivateXMLRequest(request.to, element))
             if not given.handled:
-                kept[qname(element.ns, element.name)] = element.to_bytes()
+                kept[qname(element.ns, element.name)] = given.element.to_bytes()
         options = self.options
         if kept:
             try:

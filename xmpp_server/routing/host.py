@@ -19,6 +19,7 @@ from .effects import Effect, Origin
 from .entry import Entry
 from .hooks import Collector, Filter, Notice
 from .iq import Requests
+from .pep import Pep, Published, Retracted
 
 
 class Passage:
@@ -102,7 +103,7 @@ class VCardChange:
 @dataclass(slots=True)
 class PrivateXMLRequest:
     """A client of this account gets or sets this element of its private XML storage (XEP-0049). A listener that takes
-    care of it sets `handled`, and `element` to what is answered."""
+    care of it sets `handled`, and `element` to what is answered; or just `element`, to what is stored."""
 
     account: JID
     element: Element
@@ -165,6 +166,9 @@ class Hooks:
         self.session_closed = Notice[Session]("session_closed")
         # an available session whose `interests` are known, or others than before; after the broadcast of its presence
         self.interests_known = Notice[Session]("interests_known")
+        # at a node of an account, once it is committed
+        self.pep_published = Notice[Published]("pep_published")
+        self.pep_retracted = Notice[Retracted]("pep_retracted")
         self.vcard_changed = Notice[VCardChange]("vcard_changed")
         # may answer for, or take, what a client keeps in private XML storage
         self.private_xml_wanted = Collector[PrivateXMLRequest]("private_xml_wanted")
@@ -199,6 +203,8 @@ class Host:
         self.requests = Requests()
         self.features: set[str] = set()
         self.account_features: set[str] = set()
+        self.pep: Pep | None = None
+        """None: accounts have no nodes."""
         self.keeping: Keeping | None = None
         """None: no message is kept."""
         self.stream_management: StreamManagement | None = None
@@ -224,6 +230,7 @@ class Host:
             hook.clear()
         self.requests.clear()
         self._offered = {}
+        self.pep = None
         self.keeping = None
         self.stream_management = None
         self.features.clear()

@@ -7,7 +7,8 @@ from base64 import b64encode
 
 import pytest
 
-from .world import World
+from .pep import EVENT, items, login_with, publish
+from .world import Client, World
 
 IMAGE = b"\x89PNG\r\n\x1a\nnot really one"
 HASH = hashlib.sha1(IMAGE).hexdigest()
@@ -92,3 +93,78 @@ async def test_nobody_is_told_the_photo_of_who_is_away(world: World) -> None:
     juliet = await world.login("juliet@localhost/balcony")
     await with_photo(world)
     await juliet.receives_nothing()
+
+
+# -- XEP-0398: vCard and nodes follow each other
+
+DATA = "urn:xmpp:avatar:data"
+METADATA = "urn:xmpp:avatar:metadata"
+IMAGE_DATA = f"<data xmlns='{DATA}'>{b64encode(IMAGE).decode()}</data>"
+
+
+def metadata(info: str = "") -> str:
+    return f"<metadata xmlns='{METADATA}'>{info}</metadata>"
+
+
+INFO = f"<info id='{HASH}' bytes='{len(IMAGE)}' type='image/png'/>"
+
+
+async def stored(client: Client, to: str = "") -> bytes:
+    return (await client.request("get", "<vCard xmlns='vcard-temp'/>", to)).to_bytes()
+
+
+async def test_an_avatar_in_open_nodes_becomes_the_photo_of_the_vcard(world: World) -> None:
+    """§3.1, §4"""
+    await world.subscribe("romeo@localhost", "juliet@localhost")
+    juliet = await world.login("juliet@localhost/balcony")
+    romeo = await world.login("romeo@localhost/orchard")
+    juliet.inbox.clear()
+    await romeo.request("set", "<vCard xmlns='vcard-temp'><FN>Romeo</FN></vCard>")
+    await romeo.request("set", publish(DATA, HASH, IMAGE_DATA, access_model="open"))
+    elsewhere = "<info id='0011' bytes='1' type='image/webp' url='https://x.example/a.webp'/>"
+    await romeo.request("set", publish(METADATA, HASH, metadata(elsewhere + INFO), access_model="open"))
+    await juliet.receives(f"<presence from='romeo@localhost/orchard'>{HERE}</presence>")
+    card = await stored(juliet, "romeo@localhost")
+    assert b"<FN>Romeo</FN>" in card
+    assert b64encode(IMAGE) in card
+    assert b"<TYPE>image/png</TYPE>" in card
+    await romeo.request("set", publish(METADATA, HASH, metadata(), access_model="open"))
+    await juliet.receives(f"<presence><x xmlns='{UPDATE}'><photo/></x></presence>")
+    assert b"PHOTO" not in await stored(juliet, "romeo@localhost")
+
+
+@pytest.mark.parametrize(("access", "data"), [("presence", IMAGE_DATA), ("open", IMAGE_DATA.replace("iVBO", "iVBP"))])
+async def test_an_avatar_for_some_or_under_a_false_id_does_not(world: World, access: str, data: str) -> None:
+    """§3.1: the hash is verified; §7: only if the data node is open"""
+    romeo = await world.login("romeo@localhost/orchard")
+    await romeo.request("set", publish(DATA, HASH, data, access_model=access))
+    await romeo.request("set", publish(METADATA, HASH, metadata(INFO), access_model=access))
+    assert b"PHOTO" not in await stored(romeo)
+
+
+async def test_the_photo_of_a_vcard_is_published(world: World) -> None:
+    """§3.2"""
+    await world.subscribe("romeo@localhost", "juliet@localhost")
+    juliet = await login_with(world, "juliet@localhost/balcony", METADATA)
+    romeo = await world.login("romeo@localhost/orchard")
+    juliet.inbox.clear()
+    await romeo.request("set", vcard())
+    juliet.forget("presence")
+    await juliet.receives(
+        f"<message from='romeo@localhost'><event xmlns='{EVENT}'><items node='{METADATA}'>"
+        f"<item id='{HASH}'>{metadata(INFO)}</item></items></event></message>"
+    )
+    assert (await items(juliet, DATA, "romeo@localhost"))[HASH].text == b64encode(IMAGE).decode()
+    await romeo.request("set", vcard())  # the same again
+    await juliet.receives_nothing()
+    await romeo.request("set", vcard(b""))
+    juliet.forget("presence")
+    await juliet.receives(f"<message><event xmlns='{EVENT}'><items node='{METADATA}'/></event></message>")
+    assert all(not list(found) for found in (await items(romeo, METADATA)).values())
+
+
+async def test_the_conversion_is_told_on_the_account(world: World) -> None:
+    """§2"""
+    romeo = await world.login("romeo@localhost/orchard")
+    info = (await romeo.request("get", "<query xmlns='http://jabber.org/protocol/disco#info'/>")).to_bytes()
+    assert b"<feature var='urn:xmpp:pep-vcard-conversion:0'/>" in info

@@ -121,16 +121,17 @@ class OmemoPerson(Person):
 
     async def reads(self, event: str = "message") -> str:
         """The text of the next encrypted message with content: one to this device, or a carbon."""
-
-        def is_content(message: Message) -> bool:
-            return any(message.xml.find(f"{{{v}}}encrypted/{{{v}}}payload") is not None for v in (LEGACY, OMEMO_2))
-
         while True:
             message = await self.next(event)
             if event != "message":
                 message = message[event]
             if is_content(message):
                 return await self.decrypted(message)
+
+
+def is_content(message: Message) -> bool:
+    """Whether it says something; others only complete an exchange of keys."""
+    return any(message.xml.find(f"{{{v}}}encrypted/{{{v}}}payload") is not None for v in (LEGACY, OMEMO_2))
 
 
 def _envelope(sender: str, text: str) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from xml.etree import ElementTree
 
 import asyncpg
 import pytest
@@ -14,7 +15,7 @@ import pytest_asyncio
 from xmpp_server.storage.errors import AccountExists
 
 from .conftest import MakeServer
-from .omemo_person import LEGACY, OMEMO_2, Keys, OmemoPerson
+from .omemo_person import LEGACY, OMEMO_2, Keys, OmemoPerson, is_content
 from .person import DEADLINE
 from .running import RunningServer
 
@@ -95,10 +96,9 @@ async def test_a_device_that_was_away_while_another_was_there_reads_the_archive(
     assert await balcony.reads() == "It is the east"
     window = await log_in_device(f"{JULIET}/window", window.keys)
     window.register_plugin("xep_0313")
-    found = [result async for result in window.plugin["xep_0313"].iterate(with_jid=ROMEO)]
-    assert [await window.decrypted(result["mam_result"]["forwarded"]["stanza"]) for result in found] == [
-        "It is the east"
-    ]
+    archive = window.plugin["xep_0313"].iterate(with_jid=ROMEO)
+    found = [result["mam_result"]["forwarded"]["stanza"] async for result in archive]
+    assert [await window.decrypted(message) for message in found if is_content(message)] == ["It is the east"]
 
 
 @VERSIONS
@@ -199,7 +199,7 @@ async def test_a_host_can_refuse_plaintext_and_its_users_talk_encrypted(make_ser
     romeo, juliet = people
     romeo.send_message(JULIET, "Hi", mtype="chat")
     error = await romeo.next("message_error")
-    assert error["error"]["condition"] == "policy-violation"
+    assert b"policy-violation" in ElementTree.tostring(error.xml)  # a condition that slixmpp has no name for
     assert "OMEMO" in error["error"]["text"]
     for version in (LEGACY, OMEMO_2):
         await romeo.say_encrypted(JULIET, "Hi", version)

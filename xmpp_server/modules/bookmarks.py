@@ -8,6 +8,8 @@ alone: where a client has opened the node to others, nothing is converted.
 
 XEP: 0402 (1.2.0) complete
 XEP: 0411 (1.1.0) complete
+XEP: 0469 (0.1.0) complete
+XEP: 0492 (0.2.0) complete
 """
 
 from __future__ import annotations

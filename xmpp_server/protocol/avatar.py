@@ -5,7 +5,6 @@ XEP: 0084 (1.1.4) complete
 
 from __future__ import annotations
 
-import binascii
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import Final
@@ -35,7 +34,7 @@ def image(element: Element, type: str) -> Photo | None:
     """The image in a `<data/>`; None if it is none."""
     try:
         content = b64decode("".join(element.text.split()), validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     return Photo(type, content) if content and (element.ns, element.name) == (DATA, "data") else None
 

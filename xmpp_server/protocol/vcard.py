@@ -5,7 +5,6 @@ XEP: 0153 (1.1.1) complete
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ def photo(vcard: Element) -> Photo | None:
         return None
     try:
         data = b64decode("".join(element.child_text(NS, "BINVAL").split()), validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     return Photo(element.child_text(NS, "TYPE").strip(), data) if data else None
 

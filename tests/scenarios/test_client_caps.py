@@ -181,3 +181,13 @@ async def test_listeners_are_told_when_interests_are_known(world: World) -> None
     romeo.send(presence())
     await world.settle()
     assert told[2:] == [("orchard", {NICK})]
+
+
+async def test_without_the_database_presence_goes_out_and_the_client_is_asked(world: World) -> None:
+    romeo = await world.connect("romeo@localhost/orchard")
+    await world.store.database.close()
+    romeo.send(presence())
+    await asked(romeo)
+    romeo.send(answer())
+    await romeo.receives_nothing()
+    assert romeo.session.interests == {NICK}

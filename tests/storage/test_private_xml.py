@@ -4,8 +4,7 @@ import pytest
 
 from tests.storage.conftest import JULIET, ROMEO
 from xmpp_server.protocol.jid import JID
-from xmpp_server.storage.errors import NoSuchAccount
-from xmpp_server.storage.private_xml import QuotaExceeded
+from xmpp_server.storage.errors import NoSuchAccount, QuotaExceeded
 from xmpp_server.storage.store import Store
 
 ENOUGH = {"most": 10, "octets": 1000}

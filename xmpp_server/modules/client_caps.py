@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Annotated, Final
 from weakref import WeakKeyDictionary
 
@@ -28,6 +29,7 @@ from xmpp_server.routing.account import Session
 from xmpp_server.routing.hooks import DROPPED, Verdict
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.storage.capabilities import Capabilities
+from xmpp_server.storage.errors import StorageError
 
 _C: Final = qname(ns.CAPS, "c")
 _QUERY: Final = qname(ns.DISCO_INFO, "query")
@@ -85,7 +87,10 @@ class ClientCaps(Module):
         key = (caps.hash, caps.ver)
         interests = self._known.get(key)
         if interests is None:
-            data = await self._capabilities.load(self._host.jid, caps, time.time_ns() // 1000)
+            try:
+                data = await self._capabilities.load(self._host.jid, caps, time.time_ns() // 1000)
+            except StorageError:  # presence goes out all the same
+                data = None
             if data is None:
                 self._ask(session, caps)
                 return
@@ -132,7 +137,8 @@ class ClientCaps(Module):
             interests = self._remember(caps, info)
             if len(data) <= _OCTETS:
                 now = time.time_ns() // 1000
-                await self._capabilities.save(self._host.jid, caps, data, now, most=self.options.kept)
+                with suppress(StorageError):  # the next one is asked, then
+                    await self._capabilities.save(self._host.jid, caps, data, now, most=self.options.kept)
         else:
             interests = _interests(info)
         if self._advertised.get(session) == caps:

@@ -17,8 +17,8 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.stanza import qname
 from xmpp_server.routing.host import Host, PrivateXMLRequest
 from xmpp_server.routing.iq import Request, Target
+from xmpp_server.storage.errors import QuotaExceeded
 from xmpp_server.storage.private_xml import PrivateXML as Repository
-from xmpp_server.storage.private_xml import QuotaExceeded
 
 NS: Final = "jabber:iq:private"
 

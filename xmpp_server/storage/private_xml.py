@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.database import Database
+from xmpp_server.storage.errors import QuotaExceeded
 from xmpp_server.storage.schema import Address, metadata, owner
 from xmpp_server.storage.statement import Statement
 from xmpp_server.storage.transaction import Transaction
@@ -33,10 +34,6 @@ _SAVE: Final = Statement(
         index_elements=[private_xml.c.account, private_xml.c.name], set_={"data": _new.excluded.data}
     )
 )
-
-
-class QuotaExceeded(Exception):  # noqa: N818
-    """It would be more than the account may store; nothing was stored."""
 
 
 class PrivateXML:

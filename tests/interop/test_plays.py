@@ -38,7 +38,6 @@ WITHOUT: Final = {
     "pep_*": "XEP-0163",
     "pubsub_*": "XEP-0060",
     "tombstones": "of no specification: a removed account stays known as removed; here nothing is left of it",
-    "vcard_temp": "XEP-0054",
 }
 
 

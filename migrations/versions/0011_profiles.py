@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0011"
-down_revision = "0003"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 

@@ -13,6 +13,7 @@ from xmpp_server.storage.last_activity import LastActivities
 from xmpp_server.storage.login import LoginState, login_state
 from xmpp_server.storage.offline import Offline
 from xmpp_server.storage.private_xml import PrivateXML
+from xmpp_server.storage.pubsub import PubSub
 from xmpp_server.storage.reports import Reports
 from xmpp_server.storage.roster import Rosters
 from xmpp_server.storage.secrets import Secrets
@@ -34,6 +35,7 @@ class Store:
         self.capabilities = Capabilities(database)
         self.last_activity = LastActivities(database)
         self.private_xml = PrivateXML(database)
+        self.pubsub = PubSub(database)
         self.reports = Reports(database)
         self.secrets = Secrets(database)
         self.sessions = Sessions(database)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from xmpp_server.port import Component, ComponentOptions, Port
@@ -19,7 +19,7 @@ from xmpp_server.pubsub.errors import NS, OWNER
 from xmpp_server.pubsub.face import Count
 from xmpp_server.pubsub.requests import FEATURES, Requests
 from xmpp_server.storage.database import Database
-from xmpp_server.storage.pubsub import PubSub
+from xmpp_server.storage.pubsub import Item, PubSub
 
 
 class PubSubOptions(ComponentOptions, frozen=True):
@@ -72,6 +72,12 @@ class ServiceFace:
     async def send(self, stanza: Stanza) -> None:
         """Through the port."""
         await self._port.send(stanza)
+
+    async def published(self, owner: JID, node: str, items: Sequence[Item], by: JID | None) -> None:
+        """Nobody else wants to know."""
+
+    async def retracted(self, owner: JID, node: str, ids: Sequence[str], by: JID | None) -> None:
+        """Nobody else wants to know."""
 
 
 class Service(Component):

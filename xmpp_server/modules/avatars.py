@@ -106,7 +106,7 @@ class Avatars(Module):
     async def node_changed(self, item: Published) -> None:
         """A client published what the avatar is: its image becomes the photo."""
         pep = self._host.pep
-        if pep is None or item.session is None or item.node != avatar.METADATA:
+        if pep is None or item.by is None or item.node != avatar.METADATA:
             return
         photo = None
         if (described := avatar.described(item.payload)) is not None:

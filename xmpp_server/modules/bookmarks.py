@@ -75,7 +75,7 @@ class Bookmarks(Module):
     async def published(self, item: Published) -> None:
         """By a client, at either of the nodes."""
         pep = self._host.pep
-        if pep is None or item.session is None or item.node not in (bookmarks.NS, bookmarks.LEGACY):
+        if pep is None or item.by is None or item.node not in (bookmarks.NS, bookmarks.LEGACY):
             return
         if not await self._is_private(pep, item.account):
             return
@@ -88,7 +88,7 @@ class Bookmarks(Module):
     async def retracted(self, items: Retracted) -> None:
         """By a client."""
         pep = self._host.pep
-        if pep is not None and items.session is not None and items.node == bookmarks.NS:
+        if pep is not None and items.by is not None and items.node == bookmarks.NS:
             await self._collate(pep, items.account)
 
     async def _is_private(self, pep: Pep, account: JID) -> bool:

@@ -10,7 +10,7 @@ XEP: 0163 (1.2.2) partial: notifications to contacts at other servers wait for f
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -25,13 +25,15 @@ from xmpp_server.pubsub.config import ACCESS_MODELS, MAX, NodeConfig
 from xmpp_server.pubsub.engine import Engine
 from xmpp_server.pubsub.errors import NS, OWNER
 from xmpp_server.pubsub.face import Count
+from xmpp_server.pubsub.inside import Inside, payload_of
 from xmpp_server.pubsub.requests import FEATURES, Requests
 from xmpp_server.routing.account import Accounts, Session
 from xmpp_server.routing.blocklist import blocks
 from xmpp_server.routing.host import DiscoInfo, DiscoItem, DiscoItems, Host
 from xmpp_server.routing.iq import Request, Target
+from xmpp_server.routing.pep import Published, Retracted
 from xmpp_server.routing.router import Router
-from xmpp_server.storage.pubsub import PubSub
+from xmpp_server.storage.pubsub import Item, PubSub
 
 _PEP: Final = frozenset(
     f"{NS}#{name}"
@@ -43,6 +45,17 @@ _PEP: Final = frozenset(
         "filtered-notifications",
         "last-published",
     )
+)
+
+
+_PRIVATE: Final = frozenset(
+    {
+        "urn:xmpp:bookmarks:1",  # XEP-0402 §4.3
+        "storage:bookmarks",  # XEP-0048 §3
+        "urn:xmpp:mds:displayed:0",  # XEP-0490 §4.2
+        "urn:xmpp:contacts",  # XEP-0292 §4
+        "urn:xmpp:openpgp:0:secret-key",  # XEP-0373 §5
+    }
 )
 
 
@@ -64,6 +77,8 @@ class PersonalEventingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields
         "eu.siacs.conversations.axolotl.bundles:*",
         "urn:xmpp:omemo:2:devices",
         "urn:xmpp:omemo:2:bundles",
+        "urn:xmpp:openpgp:0:public-keys",
+        "urn:xmpp:openpgp:0:public-keys:*",
     )
     """Nodes that everybody may read by default, also where a client made them for contacts only. One that ends in `*`
     stands for all that begin so."""
@@ -76,13 +91,17 @@ class AccountFace:
     auto_creates = True
     names_publishers = False
 
-    def __init__(self, router: Router, accounts: Accounts, options: PersonalEventingOptions) -> None:
+    def __init__(self, host: Host, router: Router, accounts: Accounts, options: PersonalEventingOptions) -> None:
+        self._host = host
         self._router = router
         self._accounts = accounts
         self.limits = options
 
     def default(self, node: str) -> NodeConfig:
-        """One item, for contacts; all bundles of OMEMO 2 stand in one node."""
+        """One item, for contacts; all bundles of OMEMO 2 stand in one node. Nodes that are for the user's own clients
+        by their specifications keep all items."""
+        if node in _PRIVATE:
+            return NodeConfig(access_model="whitelist", max_items=MAX, send_last_published_item="never")
         many = node == "urn:xmpp:omemo:2:bundles"
         return NodeConfig(
             access_model="open" if self._is_open(node) else "presence",
@@ -130,6 +149,18 @@ class AccountFace:
         """By the router, as everything."""
         await self._router.send(stanza)
 
+    async def published(self, owner: JID, node: str, items: Sequence[Item], by: JID | None) -> None:
+        """Other modules hear of what was published."""
+        if self._host.hooks.pep_published:
+            for item in items:
+                if item.payload:
+                    published = Published(owner, node, item.id, payload_of(item), by)
+                    await self._host.hooks.pep_published.run(published)
+
+    async def retracted(self, owner: JID, node: str, ids: Sequence[str], by: JID | None) -> None:
+        """Other modules hear of what is gone."""
+        await self._host.hooks.pep_retracted.run(Retracted(owner, node, ids, by))
+
 
 class PersonalEventing(Module):
     """The publish-subscribe service of every account; `engine` is for other modules' codecs in the process."""
@@ -143,10 +174,15 @@ class PersonalEventing(Module):
     ) -> None:
         self._host = host
         self._accounts = accounts
-        self._face = AccountFace(router, accounts, options)
+        self._face = AccountFace(host, router, accounts, options)
         self.engine = Engine(self._face, store)
         self._requests = Requests(self.engine)
         self.options = options
+
+    def attach(self, host: Host) -> None:
+        """Other modules find the nodes at the host."""
+        super().attach(host)
+        host.pep = Inside(self.engine)
 
     def reconfigure(self, options: PersonalEventingOptions) -> None:
         """The limits are others."""

@@ -99,6 +99,7 @@ class Engine:
         await self._store.delete(owner, name)
         if node.config.notify_delete:
             self._notify(node, events.about(name, "delete"))
+        await self.face.retracted(owner, name, (), by)
 
     async def purge(self, owner: JID, name: str, by: JID | None = None) -> None:
         """Remove all items (§8.5)."""
@@ -108,6 +109,7 @@ class Engine:
         await self._store.purge(owner, name)
         if node.config.notify_retract:
             self._notify(node, events.about(name, "purge"))
+        await self.face.retracted(owner, name, (), by)
 
     async def owned(self, owner: JID, name: str, by: JID | None) -> Node:
         """The node, if `by` is an owner of it; raises forbidden."""
@@ -158,6 +160,7 @@ class Engine:
         node = self._node(owner, name, row)
         event = events.published(name, new, node.config, publisher=self.face.names_publishers)
         self._notify(node, event)
+        await self.face.published(owner, name, new, by)
         return [item.id for item in new]
 
     def _target(
@@ -223,6 +226,7 @@ class Engine:
             raise refuse("item-not-found")
         if notify or node.config.notify_retract:
             self._notify(node, events.retracted(name, removed))
+        await self.face.retracted(owner, name, removed, by)
 
     async def readable(self, owner: JID, name: str, by: JID | None) -> Node:
         """The node, if `by` may read it."""

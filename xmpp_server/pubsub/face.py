@@ -9,6 +9,7 @@ import msgspec
 
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.storage.pubsub import Item
 
 from .config import NodeConfig
 
@@ -70,4 +71,12 @@ class Face(Protocol):
 
     async def send(self, stanza: Stanza) -> None:
         """Send a notification."""
+        ...
+
+    async def published(self, owner: JID, node: str, items: Sequence[Item], by: JID | None) -> None:
+        """Items were published, and are committed; `by` is None if it was from inside the server."""
+        ...
+
+    async def retracted(self, owner: JID, node: str, ids: Sequence[str], by: JID | None) -> None:
+        """Items are gone; without ids all of them."""
         ...

@@ -9,8 +9,6 @@ from typing import Final, Protocol
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.jid import JID
 
-from .account import Session
-
 PRIVATE: Final[Mapping[str, str]] = {
     "pubsub#persist_items": "true",
     "pubsub#max_items": "max",
@@ -45,20 +43,20 @@ class Pep(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """An item was published at an account; `session` is the client that did it, None if it was done from inside."""
+    """An item was published at an account; `by` is who did it, None if it was done from inside."""
 
     account: JID
     node: str
     item_id: str
     payload: Element
-    session: Session | None
+    by: JID | None
 
 
 @dataclass(frozen=True, slots=True)
 class Retracted:
-    """Items of a node are gone: retracted, purged, or with the node."""
+    """Items of a node are gone: retracted, or all of them, which leaves `item_ids` empty."""
 
     account: JID
     node: str
     item_ids: Sequence[str]
-    session: Session | None
+    by: JID | None

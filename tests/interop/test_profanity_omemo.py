@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+
 import pytest
 
 from tests.server.omemo_person import OmemoPerson
+from tests.server.person import DEADLINE
 from tests.server.running import RunningServer
 
 from .conftest import OpenTerminal
@@ -35,6 +39,14 @@ async def befriend(romeo: Terminal, juliet: OmemoPerson) -> None:
     await juliet.next("presence_subscribed")
 
 
+async def until_keys_are_known(romeo: Terminal) -> None:
+    """It asks for the other side's bundles in the background, and encrypts without waiting for them."""
+    async with asyncio.timeout(DEADLINE):
+        while not re.search("ingerprint.*[0-9a-f]{8}-[0-9a-f]{8}", await romeo.screen()):
+            await romeo.type(f"/omemo fingerprint {JULIET}")
+            await asyncio.sleep(0.3)
+
+
 @pytest.mark.parametrize("first", ["profanity", "slixmpp"])
 async def test_profanity_and_slixmpp_talk_encrypted(
     server: RunningServer, open_terminal: OpenTerminal, first: str
@@ -52,6 +64,7 @@ async def test_profanity_and_slixmpp_talk_encrypted(
     await romeo.type(f"/msg {JULIET}")
     await romeo.type(f"/omemo start {JULIET}")
     await romeo.until(r"OMEMO session started|\[OMEMO\]")
+    await until_keys_are_known(romeo)
 
     async def speaks() -> None:
         await romeo.type("But soft, what light")

@@ -35,7 +35,6 @@ WITHOUT: Final = {
     "muc_*": "XEP-0045",
     "pep_itemreply": "the play wants version 1 of a roster that nothing was ever in; here it is 0",
     "pep_publish_subscribe": "the same",
-    "pubsub_*": "XEP-0060 as a service",
     "tombstones": "of no specification: a removed account stays known as removed; here nothing is left of it",
 }
 

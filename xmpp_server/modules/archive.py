@@ -36,7 +36,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.rsm import Page
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.account import Account, Session
-from xmpp_server.routing.archivable import archivable
+from xmpp_server.protocol.archivable import archivable
 from xmpp_server.routing.hooks import DROPPED, Stage, Verdict
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.iq import ANSWERED, Answer, Request, Target

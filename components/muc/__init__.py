@@ -9,3 +9,9 @@ XEP: 0249 (1.2) complete
 XEP: 0410 (1.1.0) complete
 XEP: 0421 (1.0.1) complete
 """
+
+from __future__ import annotations
+
+from .service import Muc
+
+__all__ = ["Muc"]

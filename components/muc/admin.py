@@ -216,9 +216,7 @@ def affiliation_steps(room: Room, sender: JID, items: list[Item]) -> list[Step]:
     return steps
 
 
-def _affiliation_step(
-    room: Room, sender: JID, jid: JID, wanted: Affiliation, nick: str | None, reason: str
-) -> Step:
+def _affiliation_step(room: Room, sender: JID, jid: JID, wanted: Affiliation, nick: str | None, reason: str) -> Step:
     def step() -> Later | None:
         return set_affiliation(room, jid, wanted, nick=nick, actor=room.occupants.of(sender), reason=reason)
 
@@ -263,9 +261,7 @@ def set_affiliation(
     return later
 
 
-def _settle(
-    room: Room, occupant: Occupant, before: Affiliation, *, actor: Occupant | None, reason: str
-) -> Later:
+def _settle(room: Room, occupant: Occupant, before: Affiliation, *, actor: Occupant | None, reason: str) -> Later:
     """An occupant's affiliation is another now: he may have to go, or has another role (§5.1.3)."""
     now = room.affiliation(occupant.jid)
     code = 0

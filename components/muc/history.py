@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from xmpp_server.protocol import ns
 from xmpp_server.protocol.delay import delay, parse_time
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import BODY, Stanza, qname
-from xmpp_server.protocol import ns
 
 from .names import MUC
 

@@ -113,12 +113,7 @@ def _decline(room: Room, stanza: Stanza, child: Element) -> None:
 
 def tell_affiliation(room: Room, whom: JID, *, codes: tuple[int, ...] = (), reason: str = "") -> None:
     """Tell those who may see real addresses what somebody who is not in the room has become (§10.3)."""
-    seeing = [
-        session
-        for occupant in room.occupants
-        if room.sees_addresses(occupant)
-        for session in occupant.sessions
-    ]
+    seeing = [session for occupant in room.occupants if room.sees_addresses(occupant) for session in occupant.sessions]
     x = room.user_x(whom, None, jid=str(whom), reason=reason, codes=codes)
     room.tell(x, to=seeing, type="")
 

@@ -177,7 +177,7 @@ class Room:
     @property
     def logs(self) -> bool:
         """Whether messages are kept."""
-        return self.keeps and self.config.archive
+        return self.keeps and self.config.archive and not self.locked
 
     # -- who is what
 
@@ -337,7 +337,8 @@ class Room:
 
     def _split(self, occupant: Occupant, version: Callable[..., Stanza]) -> None:
         """One version for those who see real addresses, another for the rest; nothing to the occupant itself."""
-        seeing, blind = [], []
+        seeing: list[JID] = []
+        blind: list[JID] = []
         for other in self.occupants:
             if other is not occupant:
                 (seeing if self.sees_addresses(other) else blind).extend(other.sessions)

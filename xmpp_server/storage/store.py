@@ -12,6 +12,7 @@ from xmpp_server.storage.last_activity import LastActivities
 from xmpp_server.storage.login import LoginState, login_state
 from xmpp_server.storage.offline import Offline
 from xmpp_server.storage.reports import Reports
+from xmpp_server.storage.rooms import Rooms
 from xmpp_server.storage.roster import Rosters
 from xmpp_server.storage.secrets import Secrets
 from xmpp_server.storage.sessions import Sessions
@@ -30,6 +31,7 @@ class Store:
         self.blocking = Blocking(database)
         self.last_activity = LastActivities(database)
         self.reports = Reports(database)
+        self.rooms = Rooms(database)
         self.secrets = Secrets(database)
         self.sessions = Sessions(database)
 

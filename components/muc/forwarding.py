@@ -9,7 +9,7 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.stanza import Stanza, qname
 
 from .names import PING, VCARD
-from .room import Room
+from .room import Room, not_in_room
 
 _PING: Final = qname(PING, "ping")
 _VCARD: Final = qname(VCARD, "vCard")
@@ -29,7 +29,7 @@ def receive(room: Room, stanza: Stanza) -> None:
     if occupant is None:
         # §6.6 asks for bad-request where it is about discovery, XEP-0410 §3.2 for this otherwise
         discovery = any(key.startswith("http://jabber.org/protocol/disco#") for key in stanza.keys)
-        raise StanzaError("bad-request" if discovery else "not-acceptable", "You are not in the room.")
+        raise StanzaError("bad-request", "You are not in the room.") if discovery else not_in_room()
     target = room.occupants.named(to.resource)
     if target is None:
         raise StanzaError("item-not-found", "There is no such occupant.")

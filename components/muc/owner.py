@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
@@ -44,16 +46,13 @@ def change(room: Room, stanza: Stanza, query: Element) -> None:
         return
     config = room.config.changed(submitted, room.bounds.occupants)
     steps = _affiliations(room, stanza, submitted)
-    was_locked = room.locked
-    if was_locked:
+    if room.locked:
         room.unlock()
     later = [then for step in steps if (then := step()) is not None]
     codes = _set(room, config)
     room.answer(stanza)
     for then in later:
         then()
-    if was_locked:
-        codes.discard(104)  # a first configuration is no change
     if codes:
         room.tell(Element(USER, "x", {}, status(codes)))
     _apply(room)
@@ -94,7 +93,8 @@ def _set(room: Room, config: Config) -> set[int]:
         codes.add(172 if config.non_anonymous else 173)
         for occupant in room.occupants:
             occupant.changed()
-    if not codes:
+    told = {"public_log": before.public_log, "non_anonymous": before.non_anonymous}
+    if msgspec.structs.replace(config, **told) != before:
         codes.add(104)
     room.save()
     return codes
@@ -125,7 +125,7 @@ def destroy(room: Room, end: Element) -> None:
     for occupant in room.occupants:
         for session in list(occupant.sessions):
             x = room.user_x(Affiliation.NONE, Role.NONE, codes=(110,))
-            x.children.insert(1, farewell)
+            x.children.insert(0, farewell)
             gone = Stanza.build("presence", x, sender=occupant.address, to=session, type="unavailable")
             room.send(gone)
             room.forget_session(session)

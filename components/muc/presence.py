@@ -14,7 +14,7 @@ from . import joining
 from .names import JOIN
 from .occupants import Occupant
 from .privileges import Affiliation, Role
-from .room import Room
+from .room import Room, not_in_room
 
 _GONE: Final = frozenset(
     (
@@ -142,7 +142,7 @@ def probe(room: Room, stanza: Stanza, occupant: Occupant | None) -> None:
     """Tell an occupant how another is (§17.3)."""
     assert stanza.to is not None
     if occupant is None:
-        raise StanzaError("not-acceptable", "You are not in the room.")
+        raise not_in_room()
     with_jid = room.sees_addresses(occupant)
     nick = stanza.to.resource
     target = room.occupants.named(nick) if nick else occupant

@@ -29,7 +29,7 @@ def form(room: Room, stanza: Stanza, _query: Element) -> None:
     if entry is not None and entry.nick:
         answer.add(Element(REGISTER, "registered"), Element(REGISTER, "username", {}, [entry.nick]))
     field = Field(_NICK, kind="text-single", label="Nickname", required=True)
-    room.answer(stanza, answer.add(Form.of("form", FORM, field, title="Registration with the room").element()))
+    room.answer(stanza, answer.add(Form.of("form", FORM, field).element()))
 
 
 def register(room: Room, stanza: Stanza, query: Element) -> None:

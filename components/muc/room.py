@@ -199,7 +199,7 @@ class Room:
         assert stanza.sender is not None
         occupant = self.occupants.of(stanza.sender)
         if occupant is None:
-            raise StanzaError("not-acceptable", "You are not in the room.")
+            raise not_in_room()
         return occupant
 
     def sees_addresses(self, occupant: Occupant) -> bool:
@@ -241,7 +241,9 @@ class Room:
             item.add(Element(USER, "actor", who))
         if reason:
             item.add(Element(USER, "reason", {}, [reason]))
-        return Element(USER, "x", {}, [item, *status(codes)])
+        # in the order that other servers have: what happened, to whom, and whether that is the receiver himself
+        own, others = {110}.intersection(codes), set(codes) - {110}
+        return Element(USER, "x", {}, [*status(others), item, *status(own)])
 
     def shown(self, occupant: Occupant, *, with_jid: bool) -> Stanza:
         """The occupant's presence as others see it, without `to`."""
@@ -399,6 +401,11 @@ class Room:
         except InvalidJID:
             return False
         return by.bare == self.jid
+
+
+def not_in_room() -> StanzaError:
+    """What those are told who are no occupants (§7.4, §7.5, XEP-0410 §3.2)."""
+    return StanzaError("not-acceptable", "You are not in the room.", type="cancel")
 
 
 def status(codes: Iterable[int]) -> list[Element]:

@@ -34,7 +34,7 @@ from .history import Entry
 from .live import LiveRoom
 from .names import JOIN, MODERATE
 from .privileges import Affiliation
-from .room import Affiliate, Bounds, Room
+from .room import Affiliate, Bounds, Room, not_in_room
 from .turn import Turn
 
 _log = structlog.get_logger()
@@ -212,7 +212,7 @@ class Muc(Component):
                 return
             raise StanzaError("not-allowed", "You may not make rooms here.")
         if stanza.name == "iq" and stanza.to is not None and stanza.to.resource:
-            raise StanzaError("not-acceptable", "You are not in the room.")
+            raise not_in_room()
         raise StanzaError("item-not-found", "There is no such room.")
 
     # -- bringing and making rooms

@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("state", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("room"),
     )
-    op.create_index("ix_rooms_domain", "rooms", ["domain"])
+    op.create_index("rooms_by_domain", "rooms", ["domain", "room"])
     op.create_table(
         "room_affiliations",
         *room(),

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    Index,
     LargeBinary,
     Table,
     Text,
@@ -37,10 +38,11 @@ rooms: Final = Table(
     "rooms",
     metadata,
     Column("room", Address, primary_key=True),
-    Column("domain", Address, nullable=False, index=True),
+    Column("domain", Address, nullable=False),
     Column("public", Boolean, nullable=False),
     Column("name", Text, nullable=False),
     Column("state", LargeBinary, nullable=False),
+    Index("rooms_by_domain", "domain", "room"),
 )
 affiliations: Final = Table(
     "room_affiliations",
@@ -68,6 +70,7 @@ occupants: Final = Table(
     Column("state", LargeBinary, nullable=False),
 )
 log: Final = log_table("room_log", _room())
+_OF_ROOMS: Final = Statements(log, rooms.c.room, rooms.c.domain)
 
 _is_room = rooms.c.room == bindparam("room")
 _LOAD: Final = Statement(select(rooms.c.state).where(_is_room))
@@ -160,7 +163,7 @@ class Rooms:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.log = Archive(database, Statements(log, rooms.c.room, rooms.c.domain))
+        self.log = Archive(database, _OF_ROOMS)
 
     async def load(self, room: JID) -> tuple[bytes, Sequence[RoomAffiliation]] | None:
         """State and affiliations; None if there is no such room."""

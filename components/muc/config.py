@@ -13,6 +13,8 @@ from xmpp_server.protocol.jid import JID
 FORM: Final = "http://jabber.org/protocol/muc#roomconfig"
 _PREFIX: Final = "muc#roomconfig_"
 _ROLES: Final = ("moderator", "participant", "visitor")
+_ABSENT: Final = "none"
+"""The role of members who are not there: whoever enters is shown them, if their presence is shown."""
 _PM: Final = ("anyone", "participants", "moderators", "none")
 _MOST_HISTORY: Final = 100
 _MOST_TEXT: Final = 4096
@@ -89,7 +91,13 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True):
             _boolean("enablelogging", self.public_log, "The discussion is logged in public"),
             boolean("x-muc#roomconfig_registration", self.register, "Users may register with the room"),
             Field(f"{_PREFIX}getmemberlist", self.list_for, "list-multi", "Who may get the list of members", roles),
-            Field(f"{_PREFIX}presencebroadcast", self.presence_of, "list-multi", "Whose presence is shown", roles),
+            Field(
+                f"{_PREFIX}presencebroadcast",
+                self.presence_of,
+                "list-multi",
+                "Whose presence is shown",
+                (*roles, (_ABSENT, "Absent members")),
+            ),
             Field(
                 f"{_PREFIX}maxusers",
                 (chosen,),
@@ -175,8 +183,7 @@ def _short(form: Form, name: str, default: str, most: int) -> str:
 
 
 def _roles(form: Form, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    # COMPAT(Prosody, 13): "none" stands for the absent there
     chosen = form.texts(_PREFIX + name, default)
-    if not set(chosen) <= {*_ROLES, "none"}:
+    if not set(chosen) <= {*_ROLES, _ABSENT}:
         raise StanzaError("not-acceptable", f"{_PREFIX}{name} names roles.")
-    return tuple(role for role in _ROLES if role in chosen)
+    return tuple(role for role in (*_ROLES, _ABSENT) if role in chosen)

@@ -152,6 +152,17 @@ def _show_others(room: Room, session: JID, occupant: Occupant) -> None:
     for other in room.occupants:
         if other.nick != occupant.nick and room.is_shown(other.role):
             room.send(room.shown(other, with_jid=with_jid).stamped(to=session))
+    if not room.is_shown(Role.NONE):
+        return
+    for jid, entry in room.affiliates.items():
+        if entry.nick and entry.nick != occupant.nick and room.occupants.named(entry.nick) is None:
+            room.send(absent(room, jid, entry.nick, with_jid=with_jid).stamped(to=session))
+
+
+def absent(room: Room, jid: JID, nick: str, *, with_jid: bool) -> Stanza:
+    """The presence of a member who is not there."""
+    x = room.user_x(jid, Role.NONE, jid=str(jid) if with_jid else "", nick=nick)
+    return Stanza.build("presence", x, sender=room.jid.with_resource(nick), type="unavailable")
 
 
 def _entry_codes(room: Room, *, created: bool) -> list[int]:

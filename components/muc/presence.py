@@ -13,7 +13,7 @@ from xmpp_server.protocol.stanza import Stanza
 from . import joining
 from .names import JOIN
 from .occupants import Occupant
-from .privileges import Affiliation, Role
+from .privileges import Affiliation
 from .room import Room, not_in_room
 
 _GONE: Final = frozenset(
@@ -149,11 +149,10 @@ def probe(room: Room, stanza: Stanza, occupant: Occupant | None) -> None:
     if target is not None:
         room.send(room.shown(target, with_jid=with_jid).stamped(to=stanza.sender))
         return
-    absent = room.reserved(nick)
-    if absent is None:
+    member = room.reserved(nick)
+    if member is None:
         raise StanzaError("item-not-found")
-    x = room.user_x(absent, Role.NONE, jid=str(absent) if with_jid else "", nick=nick)
-    room.send(Stanza.build("presence", x, sender=stanza.to, to=stanza.sender, type="unavailable"))
+    room.send(joining.absent(room, member, nick, with_jid=with_jid).stamped(to=stanza.sender))
 
 
 def failed(room: Room, occupant: Occupant, stanza: Stanza) -> None:

@@ -291,7 +291,6 @@ class Room:
                 occupant.role,
                 jid=str(session),
                 actor=actor,
-                with_actor_jid=self.sees_addresses(occupant),
                 reason=reason,
                 codes=own_codes,
             )
@@ -318,13 +317,14 @@ class Room:
         account: JID | Affiliation = occupant.jid if affiliation is None else affiliation
 
         def version(*, with_jid: bool, jid: str = "", codes: tuple[int, ...] = codes) -> Stanza:
+            own = bool(jid)
             x = self.user_x(
                 account,
                 role,
                 jid=jid or (str(occupant.session) if with_jid else ""),
                 nick=nick,
                 actor=actor,
-                with_actor_jid=with_jid,
+                with_actor_jid=with_jid and not own,
                 reason=reason,
                 codes=codes,
             )

@@ -3,6 +3,7 @@ and people who are gone without a word (§18.1.2)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from xmpp_server.protocol import ns
@@ -136,6 +137,15 @@ def tell_removed(
     )
     for session in list(occupant.sessions):
         room.forget_session(session)
+
+
+def shut_out(room: Room, sessions: Iterable[JID]) -> None:
+    """The service stops, and these sessions are told to enter the room again later (§11.2)."""
+    for session in sessions:
+        occupant = room.occupants.of(session)
+        if occupant is not None:
+            leave(room, occupant, _UNAVAILABLE.stamped(sender=session), (332,))
+    room.turn.left.clear()  # the room stands
 
 
 def probe(room: Room, stanza: Stanza, occupant: Occupant | None) -> None:

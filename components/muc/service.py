@@ -29,7 +29,7 @@ from xmpp_server.storage.secrets import Secrets
 from xmpp_server.util.limits import Allowance
 from xmpp_server.util.tasks import keep
 
-from . import archive, joining, keeping, moderation, service_disco
+from . import archive, joining, keeping, moderation, presence, service_disco
 from .history import Entry
 from .live import LiveRoom
 from .names import JOIN, MODERATE
@@ -118,6 +118,14 @@ class Muc(Component):
                 keeping.seat(live.room, state)
         self._port.receive(self.handle)
         self._upkeep = asyncio.get_running_loop().create_task(self._purge(), name="upkeep of rooms")
+
+    async def announce_stop(self) -> None:
+        """As `Component` has it: who cannot resume his session is told that he is in no room any more (§11.2)."""
+        for live in list(self._live.values()):
+            room = live.room
+            gone = [session for session in room.occupants.sessions if not self._port.resumes(session)]
+            if gone:
+                live.take(room.act(lambda room=room, gone=gone: presence.shut_out(room, gone)))  # type: ignore[misc]
 
     async def stop(self) -> None:
         """As `Component` has it: those who are in a room still have sessions that they will resume."""

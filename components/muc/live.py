@@ -159,9 +159,11 @@ class LiveRoom:
 
     async def _fan_out(self, copies: Copies) -> None:
         send, stanza, n = self._port.send, copies.stanza, copies.n
+        members = self.room.affiliates
+        _ = stanza.children  # found once, for all copies share them
         for jid in copies.to:
             delivery = await send(stanza.stamped(to=jid))
-            if n:
+            if n and jid.bare in members:
                 self._track(jid, n, delivery)
 
     def _track(self, session: JID, n: int, delivery: Delivery | None) -> None:

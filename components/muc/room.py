@@ -183,7 +183,7 @@ class Room:
 
     def affiliation(self, jid: JID) -> Affiliation:
         """That of the account, else of its domain (§9.2)."""
-        entry = self.affiliates.get(jid.bare) or self.affiliates.get(JID("", jid.domain, ""))
+        entry = self.affiliates.get(jid.bare) or self.affiliates.get(JID.parse(jid.domain))
         return entry.affiliation if entry is not None else Affiliation.NONE
 
     def with_affiliation(self, affiliation: Affiliation) -> list[JID]:

@@ -361,7 +361,10 @@ class Muc(Component):
     def _moved(self, room: JID, session: JID, n: int) -> None:
         """As `live.Moved` has it."""
         live = self._live.get(room)
-        if live is None or not live.room.logs or live.room.affiliation(session) < Affiliation.MEMBER:
+        if live is None or not live.room.logs:
+            return
+        entry = live.room.affiliates.get(session.bare)
+        if entry is None or entry.affiliation < Affiliation.MEMBER:
             return
         key = (room, session)
         if self._cursors.get(key, -1) < n:

@@ -47,8 +47,7 @@ def speak(room: Room, stanza: Stanza) -> None:
             raise StanzaError("forbidden", "You may not change the subject.")
     elif occupant.role < Role.PARTICIPANT:
         raise StanzaError("forbidden", "You have no voice.")
-    if len(stanza.payload) > room.bounds.octets:
-        raise StanzaError("policy-violation", f"A message has at most {room.bounds.octets} octets.")
+    room.count(occupant, len(stanza.payload))
     message = as_occupant(room, occupant, stanza)
     n = 0
     if room.logs and (changes_subject or is_worth_keeping(message)):

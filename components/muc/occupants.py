@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.util.limits import TokenBucket
 
 from .privileges import Role
 
@@ -17,7 +18,7 @@ class Occupant:
     last presence, as the room shows it, less what the room adds. The last one that came is the one that is shown.
     """
 
-    __slots__ = ("_shown", "address", "id", "jid", "role", "sessions")
+    __slots__ = ("_shown", "address", "bucket", "id", "jid", "role", "sessions")
 
     def __init__(self, address: JID, jid: JID, id: str, role: Role) -> None:
         self.address = address
@@ -25,6 +26,8 @@ class Occupant:
         self.jid = jid
         self.id = id
         self.role = role
+        self.bucket: TokenBucket | None = None
+        """What it may still send at once; None while it has sent nothing."""
         self.sessions: dict[JID, Stanza] = {}
         self._shown: dict[bool, Stanza] = {}
 

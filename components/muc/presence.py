@@ -37,6 +37,8 @@ def receive(room: Room, stanza: Stanza) -> None:
     occupant = room.occupants.of(stanza.sender)
     kind = stanza.type
     if kind == "":
+        if occupant is not None:
+            room.count(occupant, len(stanza.payload))  # §14.6: rapid and repeated changes of presence
         if occupant is None:
             joining.join(room, stanza)
         elif stanza.to is not None and stanza.to.resource != occupant.nick:

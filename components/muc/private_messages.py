@@ -27,8 +27,7 @@ def receive(room: Room, stanza: Stanza) -> None:
     occupant = room.occupant(stanza)
     if not _may_write(room, occupant):
         raise StanzaError("forbidden", "You may not send private messages.")
-    if len(stanza.payload) > room.bounds.octets:
-        raise StanzaError("policy-violation", f"A message has at most {room.bounds.octets} octets.")
+    room.count(occupant, len(stanza.payload))
     target = room.occupants.named(stanza.to.resource)
     if target is None:
         raise StanzaError("item-not-found", "There is no such occupant.")

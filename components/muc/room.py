@@ -12,6 +12,7 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID, InvalidJID
 from xmpp_server.protocol.stanza import Child, Stanza, qname
+from xmpp_server.util.limits import TokenBucket
 
 from .config import Config
 from .history import History
@@ -201,6 +202,20 @@ class Room:
         if occupant is None:
             raise not_in_room()
         return occupant
+
+    def count(self, occupant: Occupant, octets: int = 0) -> None:
+        """The occupant sends something. Raises StanzaError: resource-constraint if it was too much in too short a time,
+        policy-violation if it is too large; moderators send as much as they like."""
+        bounds = self.bounds
+        if octets > bounds.octets:
+            raise StanzaError("policy-violation", f"A message has at most {bounds.octets} octets.")
+        if occupant.role is Role.MODERATOR:
+            return
+        if occupant.bucket is None:
+            occupant.bucket = TokenBucket(bounds.rate, bounds.burst, lambda: self.surroundings.now() / 1_000_000)
+        if occupant.bucket.take() > 0:
+            occupant.bucket.take(-1)  # what is refused does not count
+            raise StanzaError("resource-constraint", "You send too much in too short a time.", type="wait")
 
     def sees_addresses(self, occupant: Occupant) -> bool:
         """Whether the occupant may see real addresses (§7.2.3, §7.2.4)."""

@@ -64,6 +64,9 @@ class MucOptions(ComponentOptions, frozen=True):
     """The most members, admins, owners and banned people of a room."""
     message_bytes: Annotated[int, _NUMBER] = 131_072
     """The largest message to a room."""
+    messages_per_second: Annotated[int, _NUMBER] = 20
+    """So many messages and changes of presence of one occupant who is no moderator are passed on in a second, and ten
+    times as many at once."""
     archive: bool = True
     """Whether rooms keep their messages, so that members who are away get them."""
     days: Annotated[int, msgspec.Meta(ge=0)] = 30
@@ -254,7 +257,17 @@ class Muc(Component):
 
     def _room(self, jid: JID) -> Room:
         options = self.options
-        room = Room(jid, self, Bounds(options.occupants, options.affiliations, options.message_bytes))
+        room = Room(
+            jid,
+            self,
+            Bounds(
+                options.occupants,
+                options.affiliations,
+                options.message_bytes,
+                options.messages_per_second,
+                options.messages_per_second * 10,
+            ),
+        )
         room.keeps = options.archive
         return room
 

@@ -491,3 +491,94 @@ async def test_a_moderator_takes_a_message_back(crone: Client, hag: Client) -> N
     first = crone.inbox[0].to_bytes()
     assert b"retracted" in first
     assert b"<body>" not in first
+
+
+# -- bounds, and people who are gone
+
+
+async def test_a_flood_of_one_occupant_reaches_nobody(world: World, crone: Client, hag: Client) -> None:
+    for n in range(250):
+        hag.send(f"<message type='groupchat' to='{ROOM}' id='{n}'><body>spam</body></message>")
+    await world.settle()
+    assert len(bodies(crone)) < 220
+    refused = [each for each in hag.inbox if each.get("type") == "error"]
+    error = refused[-1].child("jabber:client", "error")
+    assert error is not None
+    assert (error.get("type"), next(iter(error)).name) == ("wait", "resource-constraint")
+
+
+async def test_what_is_too_large_is_refused(crone: Client, hag: Client) -> None:
+    large = "x" * 200_000
+    crone.send(f"<message type='groupchat' to='{ROOM}' id='1'><subject>{large}</subject></message>")
+    await crone.receives(f"<message type='error' id='1'><error><policy-violation xmlns='{STANZAS}'/></error></message>")
+    await hag.receives_nothing()
+
+
+async def test_an_occupant_who_is_gone_without_a_word_is_put_out(world: World, crone: Client, hag: Client) -> None:
+    error = f"<error type='cancel'><recipient-unavailable xmlns='{STANZAS}'/></error>"
+    hag.send(f"<message type='error' to='{ROOM}/firstwitch'>{error}</message>")
+    await crone.receives(
+        f"<presence type='unavailable' from='{ROOM}/thirdwitch'><x xmlns='{USER}'><status code='333'/></x></presence>"
+    )
+
+
+async def test_people_of_elsewhere_make_no_rooms(world: World) -> None:
+    stranger = await world.login("iago@capulet.example/x")
+    stranger.send(f"<presence to='{ROOM}/iago'>{JOIN}</presence>")
+    await stranger.receives(
+        f"<presence type='error' from='{ROOM}/iago'><error type='cancel'><not-allowed xmlns='{STANZAS}'/></error>"
+        "</presence>"
+    )
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "<item nick='thirdwitch' role='none' affiliation='none'/>",
+        "<item nick='thirdwitch'/>",
+        "<item nick='thirdwitch' role='king'/>",
+        "<item affiliation='king' jid='a@b'/>",
+        "<item role='none'/>",
+        "",
+    ],
+)
+async def test_a_request_that_makes_no_sense_changes_nothing(crone: Client, hag: Client, item: str) -> None:
+    assert await admin(crone, item) == "bad-request"
+    await hag.receives_nothing()
+
+
+async def test_of_several_changes_one_that_is_forbidden_stops_all(crone: Client, hag: Client) -> None:
+    both = "<item affiliation='outcast' jid='hag66@localhost'/><item affiliation='outcast' jid='crone@localhost'/>"
+    assert await admin(crone, both) == "conflict"
+    await hag.receives_nothing()
+
+
+async def test_registering_reserves_a_nickname(world: World) -> None:
+    crone = await make_room(world)
+    assert await admin(crone, "<item affiliation='member' jid='hag66@localhost'/>") == "result"
+    hag = await world.login("hag66@localhost/pda")
+    field = "<field var='muc#register_roomnick'><value>thirdwitch</value></field>"
+    submit = f"<query xmlns='jabber:iq:register'><x xmlns='jabber:x:data' type='submit'>{field}</x></query>"
+    assert (await hag.request("set", submit, ROOM)).get("type") == "result"
+    node = "<query xmlns='http://jabber.org/protocol/disco#info' node='x-roomuser-item'/>"
+    query = next(iter(await hag.request("get", node, ROOM)))
+    assert [identity.get("name") for identity in query] == ["thirdwitch"]
+    witch = await world.login("witch@localhost/laptop")
+    assert (await witch.request("set", submit, ROOM)).get("type") == "error"
+    witch.send(f"<presence to='{ROOM}/thirdwitch'>{JOIN}</presence>")
+    await witch.receives(
+        f"<presence type='error'><error type='cancel'><conflict xmlns='{STANZAS}'/></error></presence>"
+    )
+
+
+async def test_a_room_shows_its_avatar(crone: Client, hag: Client) -> None:
+    vcard = "<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/png</TYPE><BINVAL>AAAA</BINVAL></PHOTO></vCard>"
+    assert (await hag.request("set", vcard, ROOM)).get("type") == "error"
+    assert (await crone.request("set", vcard, ROOM)).get("type") == "result"
+    await hag.receives(f"<message type='groupchat' from='{ROOM}'><x xmlns='{USER}'><status code='104'/></x></message>")
+    info = next(iter(await hag.request("get", "<query xmlns='http://jabber.org/protocol/disco#info'/>", ROOM)))
+    form = info.child("jabber:x:data", "x")
+    assert form is not None
+    fields = {field.get("var"): next(iter(field)).text for field in form if next(iter(field), None) is not None}
+    assert fields["muc#roominfo_avatarhash"] == "29e2dcfbb16f63bb0254df7585a15bb6fb5e927d"
+    assert (await hag.request("get", "<vCard xmlns='vcard-temp'/>", ROOM)).child("vcard-temp", "vCard") is not None

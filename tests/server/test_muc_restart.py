@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.server.conftest import MakeServer
-from tests.server.managed_client import ManagedClient
+from tests.server.managed_client import SM, ManagedClient
 from tests.server.running import RunningServer
 from xmpp_server.protocol.element import Element
 
@@ -63,3 +65,58 @@ async def test_who_resumes_is_still_in_the_room(server: RunningServer, make_serv
     await speak(juliet, "after")
     message = await until(romeo, "message", "body", "after")
     assert message.get("from") == f"{ROOM}/juliet"
+
+
+async def test_who_cannot_resume_is_told_at_the_stop(server: RunningServer) -> None:
+    juliet, _ = await a_room(server)
+    await server.account("nurse")
+    nurse = await ManagedClient.login(server, "nurse", resource="chamber")
+    nurse.name = "nurse"
+    await enter(nurse, "nurse")
+    stopping = asyncio.ensure_future(server.stop())
+    while True:
+        gone = await nurse.read()
+        if gone.name == "presence" and gone.get("type") == "unavailable":
+            break
+    x = gone.child(USER, "x")
+    assert x is not None
+    assert {child.get("code") for child in x if child.name == "status"} == {"110", "332"}
+    await stopping
+    assert juliet.id
+
+
+async def test_after_a_crash_a_member_enters_again_and_has_missed_nothing(
+    server: RunningServer, make_server: MakeServer
+) -> None:
+    juliet, romeo = await a_room(server)
+    await speak(juliet, "seen")
+    await until(romeo, "message", "body", "seen")
+    await romeo.send(f"<a xmlns='{SM}' h='{romeo.h}'/>")
+    await romeo.send("<iq type='get' id='sync' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+    await until(romeo, "iq", "id", "sync")
+    romeo.abort()
+    await speak(juliet, "missed 1")
+    await speak(juliet, "missed 2")
+    await until(juliet, "message", "body", "missed 2")
+
+    async def crash(*_: object) -> None:
+        """Nothing is written at the end."""
+
+    component = server.app.core.components.running["conference.localhost"]
+    await component._save_cursors()  # type: ignore[attr-defined]  # as every ten seconds
+    component._rooms.save_occupants = crash  # type: ignore[attr-defined]
+    server.app.core.restart.save = crash  # type: ignore[method-assign]
+    await server.stop()
+    again = await make_server()
+    romeo = await ManagedClient.enable(again, "romeo", "orchard")
+    await romeo.send(f"<iq type='get' id='p' to='{ROOM}/romeo'><ping xmlns='urn:xmpp:ping'/></iq>")
+    assert (await until(romeo, "iq", "id", "p")).get("type") == "error"
+    await romeo.send(f"<presence to='{ROOM}/romeo'>{JOIN}</presence>")
+    heard = []
+    while True:
+        element = await romeo.read()
+        if element.name == "message":
+            if element.child("jabber:client", "subject") is not None:
+                break
+            heard.append(element.child_text("jabber:client", "body"))
+    assert heard == ["missed 1", "missed 2"]

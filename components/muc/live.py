@@ -20,7 +20,7 @@ from xmpp_server.util.tasks import hold, run_eagerly
 
 from . import keeping
 from .room import Room
-from .turn import Changed, Copies, Turn
+from .turn import Changed, Copies, Logged, Turn
 
 _log = structlog.get_logger()
 
@@ -46,12 +46,21 @@ class _Batch:
 class LiveRoom:
     """A room with what it owes to its database and its occupants."""
 
-    def __init__(self, room: Room, port: Port, rooms: Rooms, moved: Moved, idle: Callable[[LiveRoom], None]) -> None:
+    def __init__(
+        self,
+        room: Room,
+        port: Port,
+        rooms: Rooms,
+        moved: Moved,
+        idle: Callable[[LiveRoom], None],
+        reflected: Callable[[Room, Logged], None],
+    ) -> None:
         self.room = room
         self._port = port
         self._rooms = rooms
         self._moved = moved
         self._idle = idle
+        self._reflected = reflected
         self._pending: deque[_Batch] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._owed = Changed.NOTHING
@@ -151,6 +160,8 @@ class LiveRoom:
 
     async def _send(self, turn: Turn) -> None:
         send = self._port.send
+        if turn.logged is not None:
+            self._reflected(self.room, turn.logged)
         for item in turn.sends:
             if isinstance(item, Copies):
                 await self._fan_out(item)

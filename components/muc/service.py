@@ -30,12 +30,14 @@ from xmpp_server.util.limits import Allowance
 from xmpp_server.util.tasks import keep
 
 from . import archive, joining, keeping, moderation, presence, service_disco
+from .cursors import Cursors
 from .history import Entry
 from .live import LiveRoom
 from .names import JOIN, MODERATE
+from .notices import Listener, notice
 from .privileges import Affiliation
 from .room import Affiliate, Bounds, Room, not_in_room
-from .turn import Turn
+from .turn import Logged, Turn
 
 _log = structlog.get_logger()
 
@@ -44,7 +46,6 @@ _MODERATE: Final = qname(MODERATE, "moderate")
 _IN_MEMORY: Final = 100  # messages of the log that a room is brought with
 _AT_ONCE: Final = 50  # messages for one who was away, until he has acknowledged them
 _PATIENCE: Final = 60.0  # seconds to wait for that
-_SAVE_CURSORS: Final = 10.0  # seconds
 _UPKEEP: Final = 3600.0  # seconds
 _BATCH: Final = 1000  # messages that are removed from a log at once
 _DAY: Final = 86_400_000_000  # microseconds
@@ -89,9 +90,9 @@ class Muc(Component):
         self._secrets = Secrets(database)
         self._live: dict[JID, LiveRoom] = {}
         self._loading: dict[JID, asyncio.Task[LiveRoom | None]] = {}
-        self._cursors: dict[tuple[JID, JID], int] = {}
-        """Cursors that were moved and are not written yet."""
-        self._saving: asyncio.TimerHandle | None = None
+        self._cursors = Cursors(self._rooms)
+        self.listeners: list[Listener] = []
+        """Told of every message that is logged and reflected, so that those who are away can be woken."""
         self._upkeep: asyncio.Task[None] | None = None
         self._ids: ArchiveIds
         self._occupant_key: bytes
@@ -134,9 +135,7 @@ class Muc(Component):
         """As `Component` has it: those who are in a room still have sessions that they will resume."""
         if self._upkeep is not None:
             self._upkeep.cancel()
-        if self._saving is not None:
-            self._saving.cancel()
-        await self._save_cursors()
+        await self._cursors.close()
         sitting = [live.room for live in self._live.values() if len(live.room.occupants) and not live.room.locked]
         await self._rooms.save_occupants((room.jid, keeping.occupants(room)) for room in sitting)
 
@@ -272,7 +271,17 @@ class Muc(Component):
         return room
 
     def _alive(self, room: Room) -> LiveRoom:
-        return LiveRoom(room, self._port, self._rooms, self._moved, self._idle)
+        return LiveRoom(room, self._port, self._rooms, self._moved, self._idle, self._reflected)
+
+    def _reflected(self, room: Room, logged: Logged) -> None:
+        if not self.listeners:
+            return
+        told = notice(room, logged.stanza, logged.n)
+        for listener in self.listeners:
+            try:
+                listener(told)
+            except Exception:
+                _log.exception("listener_failed", listener=getattr(listener, "__qualname__", "?"))
 
     def _idle(self, live: LiveRoom) -> None:
         if live.is_idle:
@@ -324,10 +333,9 @@ class Muc(Component):
         """Give a member all that came since he was here, the oldest first, no faster than he takes it."""
         room = live.room
         with self._used(live):
-            after = self._cursors.get((room.jid, session))
+            after: int | None = None
             try:
-                if after is None:
-                    after = await self._rooms.cursor(room.jid, session)
+                after = await self._cursors.get(room.jid, session)
                 while after is not None and after < room.history.floor and session in room.behind:
                     after = await self._give_page(live, session, after)
             except StorageError:
@@ -379,26 +387,7 @@ class Muc(Component):
         entry = live.room.affiliates.get(session.bare)
         if entry is None or entry.affiliation < Affiliation.MEMBER:
             return
-        key = (room, session)
-        if self._cursors.get(key, -1) < n:
-            self._cursors[key] = n
-            if self._saving is None:
-                self._saving = asyncio.get_running_loop().call_later(_SAVE_CURSORS, self._start_saving)
-
-    def _start_saving(self) -> None:
-        self._saving = None
-        keep(self._save_cursors(), "cursors")
-
-    async def _save_cursors(self) -> None:
-        moved = dict(self._cursors)
-        try:
-            await self._rooms.move((room, session, n) for (room, session), n in moved.items())
-        except StorageError as error:
-            _log.warning("cursors_wait_for_the_database", reason=str(error))
-            return
-        for key, n in moved.items():
-            if self._cursors.get(key) == n:
-                del self._cursors[key]
+        self._cursors.move(room, session, n)
 
 
 class _Use:

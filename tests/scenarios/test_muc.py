@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from components.muc import Muc
+from components.muc.notices import Notice
+
 from .world import Client, World
 
 ROOM = "cave@conference.localhost"
@@ -582,3 +585,25 @@ async def test_a_room_shows_its_avatar(crone: Client, hag: Client) -> None:
     fields = {field.get("var"): next(iter(field)).text for field in form if next(iter(field), None) is not None}
     assert fields["muc#roominfo_avatarhash"] == "29e2dcfbb16f63bb0254df7585a15bb6fb5e927d"
     assert (await hag.request("get", "<vCard xmlns='vcard-temp'/>", ROOM)).child("vcard-temp", "vCard") is not None
+
+
+async def test_one_notice_of_a_message_names_the_members_who_are_away_and_those_who_are_mentioned(world: World) -> None:
+    crone = await make_room(world, persistentroom="1")
+    for name in ("hag66", "witch", "hecate"):
+        nick = " nick='Hecate'" if name == "hecate" else ""
+        assert await admin(crone, f"<item affiliation='member' jid='{name}@localhost'{nick}/>") == "result"
+    hag = await world.login("hag66@localhost/pda")
+    await enter(hag, "thirdwitch")
+    muc = world.core.components.running["conference.localhost"]
+    assert isinstance(muc, Muc)
+    notices: list[Notice] = []
+    muc.listeners.append(notices.append)
+    mention = f"<reference xmlns='urn:xmpp:reference:0' type='mention' uri='xmpp:{ROOM}/Hecate'/>"
+    crone.send(f"<message type='groupchat' to='{ROOM}' id='1'><body>Hecate!</body>{mention}</message>")
+    crone.send(
+        f"<message type='groupchat' to='{ROOM}'><active xmlns='http://jabber.org/protocol/chatstates'/></message>"
+    )
+    await world.settle()
+    (notice,) = notices
+    assert {str(jid) for jid in notice.absent} == {"witch@localhost", "hecate@localhost"}
+    assert {str(jid) for jid in notice.mentioned} == {"hecate@localhost"}

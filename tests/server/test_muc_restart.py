@@ -103,7 +103,7 @@ async def test_after_a_crash_a_member_enters_again_and_has_missed_nothing(
         """Nothing is written at the end."""
 
     component = server.app.core.components.running["conference.localhost"]
-    await component._save_cursors()  # type: ignore[attr-defined]  # as every ten seconds
+    await component._cursors.save()  # type: ignore[attr-defined]  # as every ten seconds
     component._rooms.save_occupants = crash  # type: ignore[attr-defined]
     server.app.core.restart.save = crash  # type: ignore[method-assign]
     await server.stop()

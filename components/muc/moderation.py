@@ -1,4 +1,4 @@
-"""Moderators take messages of others back.
+"""Messages that are taken back: by a moderator, or by who sent them. In the log a tombstone takes their place.
 
 XEP: 0425 (0.3.0) complete
 """
@@ -6,6 +6,7 @@ XEP: 0425 (0.3.0) complete
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 
 from xmpp_server.protocol import ns, retraction
 from xmpp_server.protocol.delay import format_time
@@ -15,6 +16,7 @@ from xmpp_server.protocol.stanza import Stanza
 
 from .names import MODERATE, OCCUPANT_ID
 from .privileges import Role
+from .receiving import receive
 from .room import Room
 
 _REASON = 2000  # characters
@@ -40,16 +42,29 @@ def moderate(room: Room, stanza: Stanza, request: Element, n: int, original: byt
     by.add(Element(OCCUPANT_ID, "occupant-id", {"id": moderator.id}))
     reason = request.child_text(MODERATE, "reason")[:_REASON]
     told = [by, Element(MODERATE, "reason", {}, [reason])] if reason else [by]
-    stamp = format_time(room.surroundings.now())
-    message = parse(original)
-    author = message.child(OCCUPANT_ID, "occupant-id")
-    tombstone = Element(ns.CLIENT, "message", message.attrs)
-    if author is not None:
-        tombstone.add(author)
-    tombstone.add(Element(retraction.NS, "retracted", {"stamp": stamp}, told))
     retract = Element(retraction.NS, "retract", {"id": request.get("id")}, told)
     notice = Stanza.build("message", retract, sender=room.jid, type="groupchat", id=secrets.token_urlsafe(9))
     room.history.discard(n)
-    notice, number = room.log(notice, room.jid, ((n, tombstone.to_bytes("")),))
+    notice, number = room.log(notice, room.jid, ((n, _tombstone(room, parse(original), *told)),))
     room.answer(stanza)
     room.fan_out(notice, [each for each in room.occupants.sessions if each not in room.behind], number)
+
+
+def retract(room: Room, stanza: Stanza, n: int, original: bytes) -> None:
+    """Reflect a message by which its sender takes another of his own back (XEP-0424 §4)."""
+    receive(room, stanza)
+    logged = room.turn.logged
+    message = parse(original)
+    author = message.child(OCCUPANT_ID, "occupant-id")
+    own = logged.stanza.child(OCCUPANT_ID, "occupant-id") if logged is not None else None
+    if logged is None or author is None or own is None or author.get("id") != own.get("id"):
+        return
+    room.history.discard(n)
+    room.turn.logged = replace(logged, entombed=((n, _tombstone(room, message)),))
+
+
+def _tombstone(room: Room, message: Element, *told: Element) -> bytes:
+    author = message.child(OCCUPANT_ID, "occupant-id")
+    retracted = Element(retraction.NS, "retracted", {"stamp": format_time(room.surroundings.now())}, told)
+    left = [author, retracted] if author is not None else [retracted]
+    return Element(ns.CLIENT, "message", message.attrs, left).to_bytes("")

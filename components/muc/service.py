@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from xmpp_server.port import Component, ComponentOptions, Port
+from xmpp_server.protocol import retraction
 from xmpp_server.protocol.archive_ids import ArchiveIds
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
@@ -192,6 +193,8 @@ class Muc(Component):
                 return None
             if stanza.keys == [_MODERATE]:
                 return await self._moderate(live, stanza)
+        if stanza.type == "groupchat" and retraction.RETRACT in stanza.keys:
+            return await self._retract(live, stanza)
         return self._take(live, live.room.receive(stanza))
 
     def _take(self, live: LiveRoom, turn: Turn) -> asyncio.Future[Any] | None:
@@ -328,6 +331,16 @@ class Muc(Component):
                 raise StanzaError("item-not-found", "The room has no message of this id.")
             original = found[0].stanza
             return self._take(live, room.act(lambda: moderation.moderate(room, stanza, request, n, original), stanza))
+
+    async def _retract(self, live: LiveRoom, stanza: Stanza) -> asyncio.Future[Any] | None:
+        room = live.room
+        with self._used(live):
+            n = self._ids.open(room.jid, retraction.retracted_id(stanza))
+            found = await self._rooms.log.each(room.jid, (n,)) if n is not None and room.logs else ()
+            if n is None or not found:
+                return self._take(live, room.receive(stanza))
+            original = found[0].stanza
+            return self._take(live, room.act(lambda: moderation.retract(room, stanza, n, original), stanza))
 
     async def _catch_up(self, live: LiveRoom, session: JID) -> None:
         """Give a member all that came since he was here, the oldest first, no faster than he takes it."""

@@ -496,6 +496,22 @@ async def test_a_moderator_takes_a_message_back(crone: Client, hag: Client) -> N
     assert b"<body>" not in first
 
 
+@pytest.mark.parametrize("own", [True, False])
+async def test_who_takes_his_own_message_back_leaves_a_tombstone(crone: Client, hag: Client, own: bool) -> None:
+    hag.send(f"<message type='groupchat' to='{ROOM}' id='bad'><body>secret</body></message>")
+    message = await crone.receives("<message id='bad'/>")
+    stanza_id = message.child("urn:xmpp:sid:0", "stanza-id")
+    assert stanza_id is not None
+    retract = f"<retract xmlns='urn:xmpp:message-retract:1' id='{stanza_id.get('id')}'/>"
+    (hag if own else crone).send(f"<message type='groupchat' to='{ROOM}' id='r'>{retract}</message>")
+    await crone.receives("<message id='r'><retract xmlns='urn:xmpp:message-retract:1'/></message>")
+    crone.inbox.clear()
+    await crone.request("set", "<query xmlns='urn:xmpp:mam:2'/>", ROOM)
+    first = crone.inbox[0].to_bytes()
+    assert (b"<retracted" in first) == own
+    assert (b"secret" in first) != own
+
+
 # -- bounds, and people who are gone
 
 

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 
+from components import all_components
 from xmpp_server.config import load
 from xmpp_server.config.reference import sections
 from xmpp_server.modules import all_modules
@@ -44,7 +45,7 @@ def test_the_example_file_loads_to_the_defaults_with_every_option_taken_out_of_i
     assert everything.hosts["chat.example"] == defaults.hosts["localhost"]
     assert everything.options.limits == defaults.options.limits
     table = tomllib.loads(file.read_text())
-    for section in sections(all_modules()):
+    for section in sections(all_modules(), all_components()):
         here = table
         for key in re.findall(r'"[^"]+"|[^.]+', section.path) if section.options else ():
             here = here[key.strip('"')]
@@ -54,7 +55,7 @@ def test_the_example_file_loads_to_the_defaults_with_every_option_taken_out_of_i
 def test_every_option_says_what_it_is_for() -> None:
     silent = [
         f"{section.path}.{option.key}"
-        for section in sections(all_modules())
+        for section in sections(all_modules(), all_components())
         for option in section.options
         if not option.text
     ]
@@ -63,7 +64,7 @@ def test_every_option_says_what_it_is_for() -> None:
 
 def test_what_needs_a_restart_is_told() -> None:
     restart = {
-        f"{section.path}.{option.key}" for section in sections({}) for option in section.options if option.restart
+        f"{section.path}.{option.key}" for section in sections({}, {}) for option in section.options if option.restart
     }
     assert restart == {
         "server.data",

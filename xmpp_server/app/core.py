@@ -11,6 +11,7 @@ from xmpp_server.modules import all_modules
 from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.routing.account import Account, Accounts
+from xmpp_server.routing.components import ComponentRoute
 from xmpp_server.routing.host import Host
 from xmpp_server.routing.ledger import Ledger
 from xmpp_server.routing.resends import Resends
@@ -23,7 +24,9 @@ from xmpp_server.session.restart import Restart
 from xmpp_server.session.rosters import LiveRosters
 from xmpp_server.session.subscriptions import Subscriptions
 from xmpp_server.storage.store import Store
-from xmpp_server.util.http import Routes
+from xmpp_server.util.http import Routes, Site
+
+from .components import Components
 
 
 class Core:
@@ -50,9 +53,12 @@ class Core:
         self.restart = Restart(self.router, self.accounts, self.ledger, store.sessions, self.binder)
         self.passwords = Passwords(config.options.sasl.iterations)
         self.http = Routes()
+        self.site = Site(self.http, config.data, config.options.http.url.rstrip("/"))
         self.router.routes.append(
             LocalRoute(self.router, self.accounts, self.ledger, self.presence, self.subscriptions)
         )
+        self.router.routes.append(ComponentRoute(self.router))
+        self.components = Components(self.router, store.database, self.site)
         self.modules: dict[str, dict[str, Module]] = {}
         """By domain and name: all that are in use."""
         self._store = store
@@ -61,6 +67,15 @@ class Core:
         self._parts: dict[Any, Any] = {type(part): part for part in (*own, *vars(store).values())}
         for domain, host in config.hosts.items():
             self.add_host(domain, host.modules)
+            self.components.use(self.router.hosts[domain], config.components, host)
+
+    async def start(self) -> None:
+        """Bring the components up. Raises StorageError."""
+        await self.components.start()
+
+    async def stop(self) -> None:
+        """Nobody is connected any more: the components write what is to be written."""
+        await self.components.stop()
 
     async def _load(self, jid: JID) -> Account | None:
         state = await self._store.login_state(jid)
@@ -87,6 +102,7 @@ class Core:
     def reconfigure(self, config: Config) -> None:
         """Take another configuration while running: hosts, modules, their options, and limits."""
         self.config = config
+        self.site.base = config.options.http.url.rstrip("/")
         limits = config.options.limits
         self.subscriptions.limit = limits.roster_items
         self.passwords.iterations = config.options.sasl.iterations
@@ -99,6 +115,7 @@ class Core:
                 self._use(self.router.hosts[domain], host.modules)
             else:
                 self.add_host(domain, host.modules)
+            self.components.use(self.router.hosts[domain], config.components, host)
 
     def add_host(self, domain: str, modules: Mapping[str, ModuleConfig]) -> None:
         """Serve a domain with these modules."""
@@ -108,6 +125,7 @@ class Core:
         self.router.hosts[host.domain] = host
 
     def _remove_host(self, domain: str) -> None:
+        self.components.remove(self.router.hosts[domain])
         del self.router.hosts[domain]
         del self.modules[domain]
         for account in self.accounts:

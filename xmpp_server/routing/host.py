@@ -169,6 +169,8 @@ class Host:
         self.jid = JID.parse(domain)
         self.hooks = Hooks()
         self.requests = Requests()
+        self.components: list[DiscoItem] = []
+        """The services of components at this host, for its list."""
         self.features: set[str] = set()
         self.account_features: set[str] = set()
         self.keeping: Keeping | None = None

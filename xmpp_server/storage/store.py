@@ -15,6 +15,7 @@ from xmpp_server.storage.reports import Reports
 from xmpp_server.storage.roster import Rosters
 from xmpp_server.storage.secrets import Secrets
 from xmpp_server.storage.sessions import Sessions
+from xmpp_server.storage.uploads import Uploads
 
 
 class Store:
@@ -32,6 +33,7 @@ class Store:
         self.reports = Reports(database)
         self.secrets = Secrets(database)
         self.sessions = Sessions(database)
+        self.uploads = Uploads(database)
 
     @staticmethod
     async def open(url: str) -> Store:

@@ -32,7 +32,10 @@ def generate() -> ModuleType:
 
 
 def test_the_example_file_loads_to_the_defaults() -> None:
-    example, defaults = load(EXAMPLE, all_modules()), load(None, all_modules())
+    example, defaults = (
+        load(EXAMPLE, all_modules(), components=all_components()),
+        load(None, all_modules(), components=all_components()),
+    )
     assert example.hosts == defaults.hosts
     for section in ("server", "log", "database", "listen", "tls", "limits", "sasl"):
         assert getattr(example.options, section) == getattr(defaults.options, section)
@@ -41,7 +44,10 @@ def test_the_example_file_loads_to_the_defaults() -> None:
 def test_the_example_file_loads_to_the_defaults_with_every_option_taken_out_of_its_comment(tmp_path: Path) -> None:
     file = tmp_path / "all.toml"
     file.write_text(re.sub(r"^#(?=[\w\[])", "", EXAMPLE.read_text(), flags=re.MULTILINE))
-    everything, defaults = load(file, all_modules()), load(None, all_modules())
+    everything, defaults = (
+        load(file, all_modules(), components=all_components()),
+        load(None, all_modules(), components=all_components()),
+    )
     assert everything.hosts["chat.example"] == defaults.hosts["localhost"]
     assert everything.options.limits == defaults.options.limits
     table = tomllib.loads(file.read_text())

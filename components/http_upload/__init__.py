@@ -30,7 +30,6 @@ from xmpp_server.storage.errors import QuotaExceeded, StorageError
 from xmpp_server.storage.secrets import Secrets
 from xmpp_server.storage.uploads import DAY, NEVER, Upload, Uploads
 from xmpp_server.util.http import Site
-from xmpp_server.util.tasks import keep
 
 from .folder import Folder
 from .slots import NS, PURPOSE_NS, PURPOSES, SlotRequest, sign
@@ -83,7 +82,7 @@ class HttpUpload(Component):
             f"{_PATH}{self._port.jid.domain}/"
         )
         self._site.routes.add(self._route)
-        self._upkeep = keep(self._remove_expired(), "uploads")
+        self._upkeep = asyncio.get_running_loop().create_task(self._remove_expired())
         self._port.receive(self.handle)
 
     async def stop(self) -> None:

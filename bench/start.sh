@@ -55,6 +55,36 @@ security = ["xmpp:security@localhost"]
 status = ["gopher://status.localhost"]
 support = ["https://localhost/support.html", "xmpp:support@localhost"]
 
+# Names of a test's own: nobody is asked there.
+[[modules.external_services.services]]
+type = "stun"
+host = "default.example"
+port = 9876
+[[modules.external_services.services]]
+type = "turn"
+host = "default.example"
+port = 9876
+secret = "secret"
+[[modules.external_services.services]]
+type = "turn"
+host = "default.example"
+port = 9876
+secret = "foo"
+[[modules.external_services.services]]
+type = "ftp"
+host = "default.example"
+port = 2121
+transport = "tcp"
+username = "john"
+password = "password"
+[[modules.external_services.services]]
+type = "ftp"
+host = "ftp.example.com"
+port = 21
+transport = "tcp"
+username = "john"
+password = "password"
+
 [hosts.localhost]
 admins = ["admin"]
 TOML

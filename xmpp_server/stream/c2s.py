@@ -121,8 +121,8 @@ _TAGS: Final = StreamWords()
 
 
 class C2SStream:
-    """One stream. `encrypted` is true from the start for direct TLS, whose bindings are given then. `framer` and `words`
-    are those of another transport than TCP."""
+    """One stream. `encrypted` is true from the start for direct TLS, whose bindings are given then. `framer` and
+    `words` are those of another transport than TCP."""
 
     __slots__ = (
         "_attempts",

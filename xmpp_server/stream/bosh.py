@@ -17,6 +17,7 @@ from typing import Final, Generic, NoReturn, TypeVar
 
 from ..protocol import ns
 from ..protocol.element import Element
+from .header import Context
 
 MAX_RID: Final = 9_007_199_254_740_991  # §14.1
 _VERSION: Final = (1, 11)
@@ -52,11 +53,12 @@ class Settings:
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request: the attributes of its `<body/>` by name, those of XEP-0206 as `xmpp:restart`, and whether there is
-    something in it. `content` is the driver's."""
+    something in it: `content`, with the end tag, as it stands below `context`."""
 
     attrs: dict[str, str]
     empty: bool
     content: bytes = b""
+    context: Context | None = None
 
     @property
     def rid(self) -> int:

@@ -64,7 +64,8 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_file_key_and_what_was_
         certificate = "a.crt"
     """
     assert mistakes(tmp_path, text) == {
-        "colour": "unknown option, expected one of: database, hosts, limits, listen, log, modules, sasl, server, tls",
+        "colour": "unknown option, expected one of: "
+        "database, hosts, http, limits, listen, log, modules, sasl, server, tls",
         "server.data": "expected text, got 5",
         "limits.depth": 'expected a whole number from 8 to 250, got "deep"',
         "limits.attributes": "expected a whole number, 16 or more, got 1",

@@ -23,6 +23,7 @@ from xmpp_server.net.connection import Shared, prepare
 from xmpp_server.net.flush import Flusher
 from xmpp_server.net.http import HTTPLimits, HTTPServer
 from xmpp_server.net.tls_contexts import TLSContexts
+from xmpp_server.net.websocket import WebSocket
 from xmpp_server.net.wheel import Wheel
 from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
@@ -32,6 +33,7 @@ from xmpp_server.stream import framing
 from xmpp_server.stream.c2s import Settings
 from xmpp_server.stream.sasl import make_verifiers
 from xmpp_server.util import log
+from xmpp_server.util.http import Route
 from xmpp_server.util.limits import Places, SlowDown
 from xmpp_server.util.tasks import keep
 
@@ -63,6 +65,7 @@ class App:
         self._shared: Shared
         self._clients: Clients
         self._http: HTTPServer
+        self._websocket: WebSocket
         self._wheel = Wheel()
         self._tasks: list[asyncio.Task[None]] = []
         self._listeners: list[asyncio.Server] = []
@@ -131,6 +134,9 @@ class App:
             plain_without_tls=config.options.sasl.plain_without_tls,
         )
         self._http = HTTPServer(self.core.http, _http_limits(config), self._contexts.certificates())
+        self._websocket = WebSocket(self._clients, config.options.http.origins)
+        if path := config.options.http.websocket:
+            self.core.http.add(Route(path, {"GET": self._websocket.serve}))
         listen = config.options.listen
         for kind, listener, protocol in (
             ("c2s", listen.c2s, partial(ClientConnection, self._clients)),
@@ -205,6 +211,7 @@ class App:
             self._http.renew(self._contexts.certificates())
         except CertificateError as error:
             _log.error("certificate_refused", reason=str(error))
+        self._websocket.origins = config.options.http.origins
         self._http.limits = _http_limits(config, self._http.limits.places)
         limits, shared, clients = config.options.limits, self._shared, self._clients
         shared.outbox = limits.outbox_bytes

@@ -149,6 +149,11 @@ class Http(msgspec.Struct, frozen=True):
     """Connections in all."""
     connections_per_address: Count = 100
     """Connections from one IPv4 address or one IPv6 network of 64 bits; behind a proxy, requests at the same time."""
+    websocket: Annotated[str, RESTART, msgspec.Meta(pattern="^(/.*)?$")] = "/xmpp-websocket"
+    """The path of XMPP over WebSocket (RFC 7395); empty: it is not served."""
+    origins: tuple[str, ...] = ("*",)
+    """Of which pages clients may connect over it, such as `https://chat.example`, besides the server's own; `*`: of
+    all. Programs that are no browsers name none, and may."""
     idle_seconds: Seconds = 75
     """How long a connection may take for a request's headers, or do nothing between two requests."""
     header_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 8190

@@ -71,12 +71,14 @@ port = 9876
 type = "turn"
 host = "default.example"
 port = 9876
-secret = "secret"
+username = "john"
+password = "password"
 [[modules.external_services.services]]
 type = "turn"
 host = "default.example"
 port = 9876
-secret = "foo"
+username = "jane"
+password = "password"
 [[modules.external_services.services]]
 type = "ftp"
 host = "default.example"

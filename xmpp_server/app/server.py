@@ -17,6 +17,7 @@ from typing import Final
 import structlog
 
 from xmpp_server.config import Config, changes
+from xmpp_server.net import host_meta
 from xmpp_server.net.c2s import ClientConnection, Clients, Limits
 from xmpp_server.net.certificates import CertificateError
 from xmpp_server.net.connection import Shared, prepare
@@ -137,6 +138,7 @@ class App:
         self._websocket = WebSocket(self._clients, config.options.http.origins)
         if path := config.options.http.websocket:
             self.core.http.add(Route(path, {"GET": self._websocket.serve}))
+            host_meta.serve(self.core.http, self._websocket_url)
         listen = config.options.listen
         for kind, listener, protocol in (
             ("c2s", listen.c2s, partial(ClientConnection, self._clients)),
@@ -181,6 +183,15 @@ class App:
             attempts=config.options.sasl.attempts,
             domain=next(iter(config.hosts)),
         )
+
+    def _websocket_url(self, host: str) -> str:
+        """Where web clients of this host connect; empty if there is no TLS, which they need (XEP-0156 §3.2)."""
+        options = self.config.options.http
+        port = next((port for kind, _, port in self.addresses if kind == "https"), 0)
+        domain = host if host in self.config.hosts else next(iter(self.config.hosts))
+        url = options.url or (f"https://{domain}:{port}" if port else "")
+        scheme, _, rest = url.partition("://")
+        return f"wss://{rest.rstrip('/')}{options.websocket}" if scheme == "https" else ""
 
     # -- while it runs
 

@@ -73,11 +73,12 @@ class ExternalServices(Module):
 
     @iq_get(_NS, "services", Target.HOST)
     def services(self, request: Request) -> Element:
-        """§3.1, §3.2: all, or those of a type."""
+        """§3.1, §3.2: all, or those of a type. That the answer repeats the type stands in an example only, and other
+        servers do not."""
         account = _account(request)
         wanted = request.payload.get("type")
         found = [service for service in self.options.services if wanted in ("", service.type)]
-        return Element(_NS, "services", {"type": wanted} if wanted else {}, [self._element(s, account) for s in found])
+        return Element(_NS, "services", {}, [self._element(service, account) for service in found])
 
     @iq_get(_NS, "credentials", Target.HOST)
     def credentials(self, request: Request) -> Element:

@@ -80,7 +80,10 @@ class _Play(scansion.Play):  # type: ignore[misc]
 
 @pytest.mark.parametrize("path", _IN_MEMORY, ids=lambda path: path.stem)
 async def test_the_play_is_performed_as_it_is_written(world: World, path: Path) -> None:
-    play = _Play(scansion.Script(str(path), path.read_text()), world)
+    script = scansion.Script(str(path), path.read_text())
+    for character in script.cast.values():
+        await world.account(character.bare)
+    play = _Play(script, world)
     try:
         await play.perform()
     except scansion.Failed as error:

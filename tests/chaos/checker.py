@@ -21,15 +21,17 @@ class Findings:
     twice: list[str] = field(default_factory=list)
     restless: list[str] = field(default_factory=list)
     """Devices that did not become quiet in time."""
+    wrong: list[str] = field(default_factory=list)
+    """What the server must not say."""
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.reordered or self.twice or self.restless)
+        return not (self.lost or self.reordered or self.twice or self.restless or self.wrong)
 
     def __str__(self) -> str:
         bad = "".join(
             f"\n  {name}: {each}"
-            for name in ("lost", "reordered", "twice", "restless")
+            for name in ("lost", "reordered", "twice", "restless", "wrong")
             for each in getattr(self, name)[:5]
         )
         return (
@@ -63,6 +65,7 @@ def check(devices: Iterable[Device]) -> Findings:
                 missing = [message.to]
             findings.lost += [f"{message.text} ({message.id}) at {jid}" for jid in missing]
     for device in devices:
+        findings.wrong += device.wrong
         counts = Counter(device.shown)
         findings.twice += [f"{text} at {device.jid}" for text, count in counts.items() if count > 1]
         newest: dict[str, int] = {}

@@ -52,11 +52,12 @@ class Chaos:
         self._devices: list[Device] = []
         self._talks: list[tuple[Device, str]] = []
         self._talking = True
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> Findings:
         """All rounds; the last findings, or the first bad ones."""
         await self._people()
-        tasks = [asyncio.create_task(device.live()) for device in self._devices]
+        tasks = self._tasks = [asyncio.create_task(device.live()) for device in self._devices]
         tasks.append(asyncio.create_task(self._talk()))
         findings = Findings()
         try:
@@ -119,7 +120,7 @@ class Chaos:
         if point:
             await self._server.died(3.0)
         else:
-            await asyncio.sleep(chance.random() * 1.5)
+            await asyncio.sleep(chance.random())
             if fault == "stop":
                 await self._server.stop()
             else:
@@ -168,6 +169,9 @@ class Chaos:
         shown = -1
         while shown != (shown := sum(len(device.shown) for device in self._devices)):
             await asyncio.sleep(_SILENCE)
+        for task in self._tasks:
+            if task.done():
+                task.result()  # it ends by an error only
         findings = check(self._devices)
         findings.restless = [device.jid for device in self._devices if not device.is_quiet]
         self._talking = True

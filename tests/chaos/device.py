@@ -34,6 +34,8 @@ class Sent:
     number: int
     id: str
     acknowledged: bool = False
+    tried: bool = False
+    """Whether it was sent before."""
     refused: str = ""
     """The condition of the error that answered it."""
 
@@ -41,9 +43,12 @@ class Sent:
     def text(self) -> str:
         return f"{self.sender} {self.to} {self.number}"
 
-    def xml(self, more: str = "") -> str:
+    def xml(self) -> str:
+        """To be sent now."""
         origin = f"<origin-id xmlns='urn:xmpp:sid:0' id='{self.id}'/>"
-        return f"<message to='{self.to}' type='chat' id='{self.id}'><body>{self.text}</body>{origin}{more}</message>"
+        delay = _DELAY if self.tried else ""
+        self.tried = True
+        return f"<message to='{self.to}' type='chat' id='{self.id}'><body>{self.text}</body>{origin}{delay}</message>"
 
 
 class Device:
@@ -126,8 +131,9 @@ class Device:
         """Be connected, whenever that is possible."""
         while not self._over:
             if not self.away:
-                # the assertions of RawClient: it was told of an error in place of what it waits for
-                with suppress(OSError, Closed, TimeoutError, AssertionError):
+                # AssertionError: RawClient was told of an error in place of what it waits for. RuntimeError: uvloop's,
+                # of a connection that was closed meanwhile.
+                with suppress(OSError, Closed, TimeoutError, AssertionError, RuntimeError):
                     await self._connect()
             self.online = False
             self.drop()
@@ -162,7 +168,7 @@ class Device:
             self._id = ""
             return False
         for message in self._queue:
-            self._write("<presence/>" if message is None else message.xml(_DELAY))
+            self._write("<presence/>" if message is None else message.xml())
         return True
 
     async def _begin(self, client: RawClient) -> None:
@@ -183,26 +189,22 @@ class Device:
                 self._held = []
             self._ask()
         self._count("<presence/>")
-        while again:
-            message = self._new.popleft()
-            assert message is again.pop(0)
-            self._send(message, _DELAY)
 
     def _ask(self) -> None:
         after = f"<after>{self._last}</after>" if self._last else ""
         page = f"<set xmlns='http://jabber.org/protocol/rsm'><max>50</max>{after}</set>"
         self._count(f"<iq type='set' id='archive'><query xmlns='{MAM}'>{page}</query></iq>")
 
-    def _send(self, message: Sent, more: str = "") -> None:
+    def _send(self, message: Sent) -> None:
         self._queue.append(message)
-        self._write(message.xml(more))
+        self._write(message.xml())
 
     def _count(self, xml: str) -> None:
         self._queue.append(None)
         self._write(xml)
 
     def _write(self, xml: str) -> None:
-        if self._client is not None:
+        if self._client is not None and not self._client.writer.is_closing():
             self._client.writer.write(xml.encode())
 
     def _accept(self, h: int) -> None:

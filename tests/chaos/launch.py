@@ -14,7 +14,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
 from typing import Any, Final
 
 from xmpp_server.cli import main
@@ -70,8 +69,8 @@ class _Point:
 def _arm(point: _Point) -> None:
     for kind in (SQLiteTransaction, PostgreSQLTransaction):
         _arm_transaction(kind, point)
-    _around(Unit, "settle", lambda: point.passed("before the writers know"), lambda: point.passed("after a writer knows"))
-    _around(Connection, "flush", lambda: point.passed("before bytes leave"), lambda: point.passed("after bytes left"))
+    _around(Unit, "settle", point, "before the writers know", "after a writer knows")
+    _around(Connection, "flush", point, "before bytes leave", "after bytes left")
 
 
 def _arm_transaction(kind: Any, point: _Point) -> None:
@@ -86,13 +85,13 @@ def _arm_transaction(kind: Any, point: _Point) -> None:
     kind.control = watched
 
 
-def _around(kind: Any, name: str, before: Callable[[], None], after: Callable[[], None]) -> None:
+def _around(kind: Any, name: str, point: _Point, before: str, after: str) -> None:
     method = getattr(kind, name)
 
     def watched(self: Any) -> Any:
-        before()
+        point.passed(before)
         result = method(self)
-        after()
+        point.passed(after)
         return result
 
     setattr(kind, name, watched)

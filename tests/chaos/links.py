@@ -113,9 +113,7 @@ class Links:
     async def open(cls, target: int) -> Self:
         """A proxy to this port."""
         links = cls(target)
-        links._server = await asyncio.get_running_loop().create_server(
-            links._accept, ADDRESS, 0, backlog=_MOST_BACKLOG
-        )
+        links._server = await asyncio.get_running_loop().create_server(links._accept, ADDRESS, 0, backlog=_MOST_BACKLOG)
         links.port = links._server.sockets[0].getsockname()[1]
         return links
 

@@ -148,7 +148,7 @@ async def test_only_so_many_are_remembered(world: World, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("first", ["delivered", "waits"])
-async def test_what_a_crash_made_the_server_forget_has_the_same_id_when_it_comes_again(world: World, first: str) -> None:
+async def test_what_a_crash_made_us_forget_has_the_same_id_when_it_comes_again(world: World, first: str) -> None:
     """so its receiver shows it once (XEP-0359 §3), and no archive has it twice"""
     await world.account("juliet@localhost")
     if first == "delivered":

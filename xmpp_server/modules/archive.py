@@ -138,12 +138,13 @@ class Archive(Module):
 
     async def _sent_slowly(self, passage: Passage, session: Session) -> None:
         account, message = session.account.jid, passage.stanza
-        assert message.to is not None
+        to = message.to
+        assert to is not None
         book = await self._book(account)
-        if (n := await self._kept_before(account, message.to, message)) is not None:
+        if (n := await self._kept_before(account, to, message)) is not None:
             passage.copy = message.with_child(_stanza_id(account, self._ids.seal(account, n)))
             return
-        entombed = await self._retracted(account, message.to, message)
+        entombed = await self._retracted(account, to, message)
         if (pending := self._sent(passage, session, book, entombed)) is not None:
             await pending
 

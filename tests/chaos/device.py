@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+from xml.parsers.expat import ExpatError
 
 from tests.server.raw_client import Closed, RawClient
 from tests.server.running import PASSWORD
@@ -132,8 +133,8 @@ class Device:
         while not self._over:
             if not self.away:
                 # AssertionError: RawClient was told of an error in place of what it waits for. RuntimeError: uvloop's,
-                # of a connection that was closed meanwhile.
-                with suppress(OSError, Closed, TimeoutError, AssertionError, RuntimeError):
+                # of a connection that was closed meanwhile. ExpatError: a stream anew, with an error, right behind <success/>.
+                with suppress(OSError, Closed, TimeoutError, AssertionError, RuntimeError, ExpatError):
                     await self._connect()
             self.online = False
             self.drop()

@@ -182,14 +182,15 @@ class Archive(Module):
         return self._received(passage, account, book, ())
 
     async def _received_slowly(self, passage: Passage, account: Account) -> None:
-        assert passage.stanza.sender is not None
+        sender = passage.stanza.sender
+        assert sender is not None
         book = await self._book(account.jid)
-        if (n := await self._kept_before(account.jid, passage.stanza.sender, passage.stanza)) is not None:
+        if (n := await self._kept_before(account.jid, sender, passage.stanza)) is not None:
             if passage.archived is not None:
                 await _committed(passage, passage.archived)
             passage.stanza = passage.stanza.with_child(_stanza_id(account.jid, self._ids.seal(account.jid, n)))
             return
-        entombed = await self._retracted(account.jid, passage.stanza.sender, passage.stanza)
+        entombed = await self._retracted(account.jid, sender, passage.stanza)
         if (pending := self._received(passage, account, book, entombed)) is not None:
             await pending
 

@@ -133,7 +133,7 @@ class Device:
         while not self._over:
             if not self.away:
                 # AssertionError: RawClient was told of an error in place of what it waits for. RuntimeError: uvloop's,
-                # of a connection that was closed meanwhile. ExpatError: a stream anew, with an error, right behind <success/>.
+                # of a connection that was closed meanwhile. ExpatError: a new stream right behind <success/>.
                 with suppress(OSError, Closed, TimeoutError, AssertionError, RuntimeError, ExpatError):
                     await self._connect()
             self.online = False

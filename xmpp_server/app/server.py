@@ -34,7 +34,7 @@ from xmpp_server.util.tasks import keep
 from . import certificates
 from .core import Core
 from .lock import DataLock
-from .upkeep import upkeep
+from .upkeep import scrub, upkeep
 
 _log = structlog.get_logger()
 
@@ -86,6 +86,7 @@ class App:
             undo.pop_all()
         self._tasks.append(keep(self._wheel.turn(), "wheel"))
         self._tasks.append(keep(upkeep(self._store, self._archived_days), "upkeep"))
+        self._tasks.append(keep(scrub(self._store), "scrub"))
 
     async def _make_admins(self) -> None:
         """Administrators without an account get one, with a password that is told once."""

@@ -19,6 +19,10 @@ DIRECT_TLS_PORT ?=
 DATA ?=
 TESTS ?=
 FUZZ_SECONDS ?= 60
+SEED ?=
+ROUNDS ?=
+DATABASE ?=
+ARCHIVE ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -62,6 +66,11 @@ interop: $(DEV_STAMP) $(AIOXMPP_STAMP) ## Tests with clients and servers of the 
 .PHONY: plays
 plays: $(DEV_STAMP) ## Scansion plays, such as Prosody's: PLAYS= the folder with the *.scs, which is not ours
 	@PLAYS='$(or $(PLAYS),$(error PLAYS= is missing, the folder with the plays))' $(BIN)/pytest tests/interop/test_plays.py
+
+.PHONY: chaos
+chaos: $(DEV_STAMP) ## Kill server, database and links under load, then compare ids: SEED= ROUNDS= DATABASE= ARCHIVE=
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed '$(SEED)') $(if $(ROUNDS),--rounds '$(ROUNDS)') \
+	  $(if $(DATABASE),--database '$(DATABASE)') $(if $(ARCHIVE),--archive '$(ARCHIVE)')
 
 .PHONY: fuzz
 fuzz: $(FUZZ_STAMP) ## Coverage-guided fuzzing of the framer for FUZZ_SECONDS= (60)

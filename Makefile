@@ -42,6 +42,10 @@ run: $(RUN_STAMP) config/local.toml ## Serve: DOMAIN= LISTEN= PORT= DIRECT_TLS_P
 	  $(if $(DOMAIN),--domain '$(DOMAIN)') $(if $(LISTEN),--listen '$(LISTEN)') $(if $(PORT),--port '$(PORT)') \
 	  $(if $(DIRECT_TLS_PORT),--direct-tls-port '$(DIRECT_TLS_PORT)') $(if $(DATA),--data '$(DATA)')
 
+.PHONY: demo
+demo: $(DEV_STAMP) ## Watch two people talk encrypted, and what the server stores of it; half a minute, nothing stays
+	@$(BIN)/python -m tests.demo
+
 .PHONY: install
 install: $(RUN_STAMP) ## Only what `make run` installs
 

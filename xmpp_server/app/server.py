@@ -80,6 +80,7 @@ class App:
             undo.push_async_callback(self._store.close)
             self.core = Core(config, self._store)
             await self._make_admins()
+            await self.core.start()
             if restored := await self.core.restart.restore():
                 _log.info("sessions_restored", sessions=restored)
             await self._listen()
@@ -216,6 +217,7 @@ class App:
         """Tell everybody, write what is to be written, and end."""
         for listener in self._listeners:
             listener.close()
+        await self.core.components.announce_stop()
         connections = self._shared.connections
         for connection in list(connections):
             connection.close(StreamError("system-shutdown"))
@@ -230,6 +232,7 @@ class App:
             with suppress(asyncio.CancelledError):
                 await task
         self._clients.workers.shutdown(wait=False)
+        await self.core.stop()
         await self.core.ledger.close()
         await self.core.restart.save()
         await self._store.close()

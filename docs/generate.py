@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
+from components import all_components
 from xmpp_server import __version__
 from xmpp_server.config.reference import EXAMPLE_DOMAIN, Option, sections
 from xmpp_server.modules import all_modules
@@ -160,7 +161,7 @@ def streams() -> str:
 def example() -> str:
     """config/xmpp-server.toml: every option with its default, as a comment"""
     parts = [_comment(EXAMPLE_HEAD)]
-    for section in sections(all_modules()):
+    for section in sections(all_modules(), all_components()):
         if not section.options:
             continue
         # A section of the example domain stays a comment: it would make the server serve that domain.
@@ -175,7 +176,7 @@ def example() -> str:
 def configuration() -> str:
     """docs/configuration.md"""
     parts = [CONFIGURATION_HEAD]
-    for section in sections(all_modules()):
+    for section in sections(all_modules(), all_components()):
         lines = [f"## `[{section.path}]`", "", section.text, ""]
         if section.options:
             lines += ["| option | expected | default | |", "|---|---|---|---|", *map(_row, section.options), ""]

@@ -8,8 +8,8 @@ from xmpp_server.protocol import ns
 from xmpp_server.protocol.caps import Caps
 from xmpp_server.protocol.disco import Identity, Info
 
-from .conftest import MakeWorld
-from .world import World
+from .conftest import HOSTS, MakeWorld
+from .world import COMPONENTS, World
 
 INFO = "<query xmlns='http://jabber.org/protocol/disco#info'/>"
 ITEMS = "<query xmlns='http://jabber.org/protocol/disco#items'/>"
@@ -118,8 +118,10 @@ async def test_items_of_an_account_are_its_available_resources(world: World) -> 
     assert b"hidden" not in answer.to_bytes()
 
 
-async def test_the_host_has_no_items_and_says_so_without_an_error(world: World) -> None:
+async def test_a_host_without_services_has_no_items_and_says_so_without_an_error(make_world: MakeWorld) -> None:
     """§4.1, §7"""
+    disabled = "".join(f"[components.{name}]\nenabled = false\n" for name in COMPONENTS)
+    world = await make_world(HOSTS + disabled)
     romeo = await world.login("romeo@localhost/orchard")
     answer = await romeo.request("get", ITEMS, "localhost")
     assert answer.get("type") == "result"

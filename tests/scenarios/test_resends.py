@@ -11,6 +11,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.effects import Effect
 from xmpp_server.session.session import Session
+from xmpp_server.storage.archive import Matching
 from xmpp_server.storage.offline import Message
 
 from .conftest import HOSTS, MakeWorld
@@ -144,3 +145,44 @@ async def test_only_so_many_are_remembered(world: World, monkeypatch: pytest.Mon
     await world.settle()
     assert texts(juliet) == ["0", "1", "2", "3", "0"]
     assert len(world.core.resends._known) == 3
+
+
+@pytest.mark.parametrize("first", ["delivered", "waits"])
+async def test_what_a_crash_made_us_forget_has_the_same_id_when_it_comes_again(world: World, first: str) -> None:
+    """so its receiver shows it once (XEP-0359 §3), and no archive has it twice"""
+    await world.account("juliet@localhost")
+    if first == "delivered":
+        juliet = await world.login("juliet@localhost/balcony")
+    romeo = await world.login("romeo@localhost/orchard")
+    romeo.send(say("Hi") + say("Ho", origin="o2"))
+    await world.settle()
+    world.core.resends._known.clear()
+    romeo.send(say("Hi", more=DELAY) + say("Ho", origin="o2", more=DELAY))
+    await world.settle()
+    if first == "waits":
+        juliet = await world.login("juliet@localhost/balcony")
+        await world.settle()
+    ids = [
+        (child.get("by"), child.get("id"))
+        for stanza in juliet.inbox
+        for child in stanza
+        if child.name == "stanza-id" and stanza.name == "message"
+    ]
+    assert len(ids) == 4
+    assert ids[:2] == ids[2:]
+    assert len(set(ids)) == 2
+    assert {by for by, _ in ids} == {"juliet@localhost"}
+    ends = await world.store.archive.page(JULIET, Matching(), limit=10)
+    assert len(ends) in (0, 2)
+
+
+async def test_an_id_alone_makes_no_message_the_same(world: World) -> None:
+    juliet = await world.login("juliet@localhost/balcony")
+    romeo = await world.login("romeo@localhost/orchard")
+    romeo.send(say("Hi"))
+    await world.settle()
+    world.core.resends._known.clear()
+    romeo.send(say("Ho", more=DELAY))
+    await world.settle()
+    ids = {child.get("id") for stanza in juliet.inbox for child in stanza if child.name == "stanza-id"}
+    assert len(ids) == 2

@@ -9,6 +9,7 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Child, Stanza, qname
 
+from .conftest import HOSTS, MakeWorld
 from .test_archive import JULIET, ROMEO, Answer, couple, query
 from .world import Client, World
 
@@ -130,6 +131,28 @@ async def test_it_reaches_who_was_away(world: World) -> None:
     juliet = await world.login(f"{JULIET}/balcony")
     assert any(stanza.child(NS, "retract") is not None for stanza in juliet.inbox)
     assert tombstones(await query(juliet)) == ["m1"]
+
+
+@pytest.mark.parametrize("archive", ["true", "false"])
+async def test_who_was_away_never_gets_what_was_retracted_meanwhile(make_world: MakeWorld, archive: str) -> None:
+    """§4: the copy that waits is a tombstone too, with the time and the id that the message had"""
+    world = await make_world(f"{HOSTS}[modules.archive]\nenabled = {archive}")
+    await world.account(JULIET)
+    romeo = await world.login(f"{ROMEO}/orchard")
+    romeo.send(say("m1"))
+    romeo.send(say("m2", body="stays"))
+    await world.settle()
+    romeo.send(retract("m1"))
+    await world.settle()
+    juliet = await world.login(f"{JULIET}/balcony")
+    tombstone = await juliet.receives(
+        f"<message from='{ROMEO}/orchard' id='m1'><retracted xmlns='{NS}' id='r1' stamp='*'/>"
+        "<delay xmlns='urn:xmpp:delay' from='*'/></message>"
+    )
+    assert SECRET.encode() not in tombstone.to_bytes()
+    assert tombstone.child("urn:xmpp:sid:0", "stanza-id") is not None
+    await juliet.receives("<message id='m2'><body>stays</body></message>")
+    await juliet.receives(f"<message id='r1'><retract xmlns='{NS}' id='m1'/></message>")
 
 
 @pytest.mark.parametrize("retraction", ["<retract xmlns='urn:xmpp:message-retract:1'/>", retract("", own="x")])

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from components import all_components
 from xmpp_server.app.core import Core
 from xmpp_server.config import Config, load
 from xmpp_server.modules import all_modules
@@ -33,6 +34,8 @@ from xmpp_server.storage.store import Store
 from xmpp_server.stream.framing import Framer, Limits, Malformed, StreamClosed, StreamOpened
 from xmpp_server.util import tasks
 
+COMPONENTS = all_components()
+"""What configurations are read with; a test may add one of its own."""
 _HEADER = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>"
 _LIMITS = Limits(262_144, 64, 64)
 _WITH = {"to": ("to", "from"), "from": ("from", "to"), "both": ("both", "both"), "none": ("none", "none")}
@@ -50,7 +53,9 @@ class World:
     async def open(cls, url: str, configuration: str) -> World:
         """A server on the database of this URL, whose schema is there, with this configuration (TOML)."""
         store = await Store.open(url)
-        return cls(Core(configured(configuration), store), store)
+        core = Core(configured(configuration), store)
+        await core.start()
+        return cls(core, store)
 
     def reconfigure(self, configuration: str) -> None:
         """Another configuration for the running server."""
@@ -119,6 +124,7 @@ class World:
         await self.settle()
         for client in self.clients:
             await client.disconnect()
+        await self.core.stop()
         await self.core.ledger.close()
         await self.store.close()
 
@@ -278,7 +284,7 @@ def configured(configuration: str) -> Config:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "server.toml"
         file.write_text(configuration)
-        return load(file, all_modules())
+        return load(file, all_modules(), components=COMPONENTS)
 
 
 def matches(expected: Element, actual: Element) -> bool:

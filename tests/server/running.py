@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
+from components import all_components
 from xmpp_server.app.server import App
 from xmpp_server.config import load
 from xmpp_server.modules import all_modules
@@ -65,7 +66,7 @@ class RunningServer:
         data.mkdir(parents=True, exist_ok=True)
         file = data / "xmpp-server.toml"
         file.write_text(configuration(data, url, more))
-        app = App(load(file, all_modules()))
+        app = App(load(file, all_modules(), components=all_components()))
         await app.start()
         return cls(app, await Store.open(url), file)
 

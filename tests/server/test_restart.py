@@ -10,6 +10,9 @@ import pytest
 from tests.server.conftest import MakeServer
 from tests.server.managed_client import SM, ManagedClient
 from tests.server.running import RunningServer
+from xmpp_server.protocol.caps import Caps
+from xmpp_server.protocol.disco import Identity, Info
+from xmpp_server.protocol.jid import JID
 
 JULIET = "juliet@localhost/balcony"
 
@@ -103,6 +106,24 @@ async def test_who_was_there_is_there_after_a_restart(people: RunningServer, mak
     assert juliet.answer.name == "resumed"
     await juliet.send("</stream:stream>")
     await other.read_until("presence", type="unavailable", **{"from": JULIET})
+
+
+async def test_what_a_client_wants_to_be_told_is_known_after_a_restart(
+    people: RunningServer, make_server: MakeServer
+) -> None:
+    """XEP-0163 §4.3: notifications go on without presence being sent anew"""
+    info = Info((Identity("client", "phone"),), ("http://jabber.org/protocol/nick+notify",))
+    caps = Caps.of("https://client.example", info)
+    await people.store.capabilities.save(JID.parse("localhost"), caps, info.element().to_bytes(), 1, most=10)
+    juliet = await ManagedClient.enable(people, "juliet", "balcony", available=False)
+    await juliet.send(f"<presence>{caps.element().to_bytes().decode()}</presence>")
+    await juliet.read_until("presence")
+    await people.stop()
+    server = await make_server()
+    (user,) = server.users
+    assert user.sessions["balcony"].interests == {"http://jabber.org/protocol/nick"}
+    juliet = await juliet.resume(server)
+    assert juliet.answer.name == "resumed"
 
 
 async def test_who_does_not_come_back_after_a_restart_gets_it_later(

@@ -12,6 +12,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.accounts import AccountEntry
 from xmpp_server.storage.errors import AccountExists, NoSuchAccount
 from xmpp_server.storage.offline import Message
+from xmpp_server.storage.pubsub import Item, Subscription
 from xmpp_server.storage.reports import Report
 from xmpp_server.storage.roster import RosterItem
 from xmpp_server.storage.sessions import SavedSession
@@ -115,6 +116,11 @@ async def test_a_deleted_account_leaves_no_row_in_any_table_and_others_keep_thei
         await store.archive.add(account, 1, b"<message/>", at=1, peer=other)
         await store.archive_preferences.save(account, Preferences())
         await store.sessions.write([SavedSession(account, b"key", 1, 2)])
+        await store.vcards.save(account, b"<vCard/>", "00ff")
+        await store.private_xml.save(account, {"a": b"<a/>"}, most=1, octets=100)
+        await store.pubsub.create(account, "n", b"{}", account, most=1)
+        await store.pubsub.publish(account, "n", [Item("1", b"", other)], keep=1)
+        await store.pubsub.subscribe(account, "n", Subscription(other, "1"), most=1)
     await store.database.lazy.flush()
     before = await _owners(database_url)
     owned = {table for table, rows in before.items() if rows}
@@ -132,5 +138,9 @@ async def test_a_deleted_account_leaves_no_row_in_any_table_and_others_keep_thei
 
 async def _owners(url: str) -> dict[str, list[str]]:
     """The owner of each row of each table, but of those that belong to the server."""
-    owned = await tables(url) - {"alembic_version", "secrets"}
-    return {table: [row[0] for row in await query(url, f"SELECT account FROM {table}")] for table in owned}
+    owned = await tables(url) - {"alembic_version", "secrets", "capabilities"}
+    found = {}
+    for table in owned:
+        owner = "owner" if table.startswith("pubsub_") else "account"
+        found[table] = [row[0] for row in await query(url, f"SELECT {owner} FROM {table}")]
+    return found

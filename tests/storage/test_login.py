@@ -11,7 +11,7 @@ from xmpp_server.storage.store import Store
 
 
 async def test_a_new_account_goes_online_with_nothing(store: Store, romeo: JID) -> None:
-    assert await store.login_state(romeo) == LoginState(Roster(0, {}), frozenset(), 0)
+    assert await store.login_state(romeo) == LoginState(Roster(0, {}), frozenset(), 0, "")
 
 
 async def test_who_does_not_exist_has_no_state(store: Store) -> None:
@@ -32,8 +32,9 @@ async def test_an_account_goes_online_with_what_its_repositories_hold(store: Sto
     await store.accounts.create(JULIET, {})
     await store.rosters.put(JULIET, RosterItem(romeo))
     await store.blocking.add(JULIET, [romeo])
+    await store.vcards.save(romeo, b"<vCard/>", "00ff")
     state = await store.login_state(romeo)
-    assert state == LoginState(await store.rosters.load(romeo), blocked, 3)
+    assert state == LoginState(await store.rosters.load(romeo), blocked, 3, "00ff")
     assert state.roster.version == 3
     assert set(state.roster.items) == {JULIET, waiting}
 

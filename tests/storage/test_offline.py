@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from tests.storage.conftest import JULIET, ROMEO
 from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.retraction import RETRACT, mark
+from xmpp_server.protocol.stanza import Child, Stanza
 from xmpp_server.storage.errors import NoSuchAccount
 from xmpp_server.storage.offline import Message, OfflineMessage
 from xmpp_server.storage.store import Store
@@ -108,3 +111,48 @@ async def test_a_message_for_one_who_is_deleted_at_the_same_time_harms_no_other(
 async def test_deleting_nothing_or_what_is_gone_is_no_error(store: Store, romeo: JID) -> None:
     await store.offline.delete([])
     await store.offline.delete([(romeo, 1), (romeo, 2), (JULIET, 3)])
+
+
+async def test_a_retraction_makes_a_tombstone_of_what_it_retracts_and_of_nothing_else(store: Store, romeo: JID) -> None:
+    """XEP-0424 §4, §5"""
+    before = [
+        said(romeo, 1, JULIET, "m1", "mine"),
+        said(romeo, 2, JID.parse("nurse@capulet.example"), "m1", "another's"),
+        said(romeo, 3, JULIET, "m2", "another"),
+    ]
+    await store.offline.keep(before)
+    await store.offline.keep([retracting(romeo, 4, JULIET, "m1")])
+    waiting = await store.offline.load(romeo, now=0)
+    assert [message.id for message in waiting] == [1, 2, 3, 4]
+    assert [b"<retracted" in message.stanza for message in waiting] == [True, False, False, False]
+    assert b"mine" not in waiting[0].stanza
+    assert b"<delay" in waiting[0].stanza
+
+
+async def test_a_retraction_that_is_refused_retracts_nothing(store: Store, romeo: JID) -> None:
+    await store.offline.keep([said(romeo, 1, JULIET, "m1", "mine")])
+    refused = await store.offline.keep([replace(retracting(romeo, 2, JULIET, "m1"), quota=1)])
+    assert refused == {(romeo, 2)}
+    (message,) = await store.offline.load(romeo, now=0)
+    assert b"mine" in message.stanza
+
+
+async def test_what_is_written_together_with_its_retraction_is_a_tombstone(store: Store, romeo: JID) -> None:
+    await store.offline.keep([said(romeo, 1, JULIET, "m1", "mine"), retracting(romeo, 2, JULIET, "m1")])
+    first, _ = await store.offline.load(romeo, now=0)
+    assert b"mine" not in first.stanza
+
+
+def said(account: JID, id: int, sender: JID, stanza_id: str, body: str) -> Message:
+    stanza = (
+        f"<message xmlns='jabber:client' from='{sender}/x' to='{account}' id='{stanza_id}'><body>{body}</body>"
+        "<delay xmlns='urn:xmpp:delay' from='montague.example' stamp='2024-01-01T00:00:00Z'/></message>"
+    )
+    return Message(account, id, sender, stanza.encode(), id, 2**60, mark=mark(sender, stanza_id))
+
+
+def retracting(account: JID, id: int, sender: JID, retracted: str) -> Message:
+    payload = f"<retract xmlns='urn:xmpp:message-retract:1' id='{retracted}'/>".encode()
+    child = Child(RETRACT, ["id", retracted], 0, len(payload))
+    retraction = Stanza("message", sender.with_resource("y"), account, "chat", "r1", "", None, (child,), payload)
+    return Message(account, id, sender, b"<message xmlns='jabber:client'/>", id, 2**60, retraction=retraction)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from base64 import b64decode, b64encode
+from functools import lru_cache
 
 
 class ScramClient:
@@ -36,9 +37,7 @@ class ScramClient:
         assert len(attributes["r"]) >= len(self.nonce) + 16
         bound = b64encode(self.gs2.encode() + self.binding).decode()
         unproven = f"c={bound},r={nonce or attributes['r']}{extensions}"
-        salted = hashlib.pbkdf2_hmac(
-            self.hash_name, self.password.encode(), b64decode(attributes["s"]), int(attributes["i"])
-        )
+        salted = _salted(self.hash_name, self.password, attributes["s"], int(attributes["i"]))
         message = f"{self.first_bare},{server_first.decode()},{unproven}".encode()
         client_key = self._hmac(salted, b"Client Key")
         signature = self._hmac(hashlib.new(self.hash_name, client_key).digest(), message)
@@ -51,3 +50,8 @@ class ScramClient:
 
     def _hmac(self, key: bytes, message: bytes) -> bytes:
         return hmac.new(key, message, self.hash_name).digest()
+
+
+@lru_cache
+def _salted(hash_name: str, password: str, salt: str, iterations: int) -> bytes:
+    return hashlib.pbkdf2_hmac(hash_name, password.encode(), b64decode(salt), iterations)

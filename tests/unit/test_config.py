@@ -7,6 +7,7 @@ import pytest
 
 from xmpp_server.config import Change, Config, ConfigError, Mistake, Overrides, changes, load
 from xmpp_server.module import Module
+from xmpp_server.port import Component, ComponentOptions
 
 
 class EchoOptions(msgspec.Struct, frozen=True):
@@ -24,13 +25,25 @@ class Core(Module):
     optional = False
 
 
+class RoomsOptions(ComponentOptions):
+    subdomain: str = "rooms"
+    most: int = 5
+
+
+class Rooms(Component):
+    name = "rooms"
+    title = "Rooms"
+    Options = RoomsOptions
+
+
 KNOWN: dict[str, type[Module]] = {"echo": Echo, "core": Core}
+COMPONENTS: dict[str, type[Component]] = {"rooms": Rooms}
 
 
 def read(tmp_path: Path, text: str, overrides: Overrides | None = None) -> Config:
     file = tmp_path / "server.toml"
     file.write_text(text)
-    return load(file, KNOWN, overrides)
+    return load(file, KNOWN, overrides, COMPONENTS)
 
 
 def mistakes(tmp_path: Path, text: str) -> dict[str, str]:
@@ -64,7 +77,10 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_file_key_and_what_was_
         certificate = "a.crt"
     """
     assert mistakes(tmp_path, text) == {
-        "colour": "unknown option, expected one of: database, hosts, limits, listen, log, modules, sasl, server, tls",
+        "colour": (
+            "unknown option, expected one of: "
+            "components, database, hosts, limits, listen, log, modules, sasl, server, tls"
+        ),
         "server.data": "expected text, got 5",
         "limits.depth": 'expected a whole number from 8 to 250, got "deep"',
         "limits.attributes": "expected a whole number, 16 or more, got 1",
@@ -251,3 +267,30 @@ def test_changes_tell_what_applies_live_and_what_waits_for_a_restart(tmp_path: P
 
 def test_a_mistake_of_the_file_as_a_whole_has_no_key() -> None:
     assert str(Mistake("", "cannot be read")) == "cannot be read"
+
+
+def test_components_have_options_for_all_hosts_and_for_one(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        """
+        [components.rooms]
+        most = 7
+        [hosts."a.example".components.rooms]
+        subdomain = "chat"
+        [hosts."b.example".components.rooms]
+        enabled = false
+        """,
+    )
+    assert config.hosts["a.example"].components["rooms"].options == RoomsOptions(subdomain="chat", most=7)
+    assert not config.hosts["b.example"].components["rooms"].enabled
+
+
+def test_the_domain_of_a_component_is_a_domain_and_nobody_elses(tmp_path: Path) -> None:
+    taken = '[hosts."a.example"]\n[hosts."rooms.a.example".components.rooms]\nenabled = false'
+    assert mistakes(tmp_path, taken) == {
+        "components.rooms.subdomain": "rooms.a.example is the domain of the host already"
+    }
+    assert (
+        "expected a domain" in mistakes(tmp_path, "[components.rooms]\nsubdomain = 'a@b'")["components.rooms.subdomain"]
+    )
+    assert mistakes(tmp_path, "[components.romms]") == {"components.romms": "unknown component, did you mean rooms?"}

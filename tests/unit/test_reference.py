@@ -11,7 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from xmpp_server.config import load
+from components import all_components
+from xmpp_server.config import Config, load
 from xmpp_server.config.reference import sections
 from xmpp_server.modules import all_modules
 
@@ -30,8 +31,12 @@ def generate() -> ModuleType:
     return module
 
 
+def read(file: Path | None) -> Config:
+    return load(file, all_modules(), components=all_components())
+
+
 def test_the_example_file_loads_to_the_defaults() -> None:
-    example, defaults = load(EXAMPLE, all_modules()), load(None, all_modules())
+    example, defaults = read(EXAMPLE), read(None)
     assert example.hosts == defaults.hosts
     for section in ("server", "log", "database", "listen", "tls", "limits", "sasl"):
         assert getattr(example.options, section) == getattr(defaults.options, section)
@@ -40,11 +45,11 @@ def test_the_example_file_loads_to_the_defaults() -> None:
 def test_the_example_file_loads_to_the_defaults_with_every_option_taken_out_of_its_comment(tmp_path: Path) -> None:
     file = tmp_path / "all.toml"
     file.write_text(re.sub(r"^#(?=[\w\[])", "", EXAMPLE.read_text(), flags=re.MULTILINE))
-    everything, defaults = load(file, all_modules()), load(None, all_modules())
+    everything, defaults = read(file), read(None)
     assert everything.hosts["chat.example"] == defaults.hosts["localhost"]
     assert everything.options.limits == defaults.options.limits
     table = tomllib.loads(file.read_text())
-    for section in sections(all_modules()):
+    for section in sections(all_modules(), all_components()):
         here = table
         for key in re.findall(r'"[^"]+"|[^.]+', section.path) if section.options else ():
             here = here[key.strip('"')]
@@ -54,7 +59,7 @@ def test_the_example_file_loads_to_the_defaults_with_every_option_taken_out_of_i
 def test_every_option_says_what_it_is_for() -> None:
     silent = [
         f"{section.path}.{option.key}"
-        for section in sections(all_modules())
+        for section in sections(all_modules(), all_components())
         for option in section.options
         if not option.text
     ]
@@ -63,7 +68,7 @@ def test_every_option_says_what_it_is_for() -> None:
 
 def test_what_needs_a_restart_is_told() -> None:
     restart = {
-        f"{section.path}.{option.key}" for section in sections({}) for option in section.options if option.restart
+        f"{section.path}.{option.key}" for section in sections({}, {}) for option in section.options if option.restart
     }
     assert restart == {
         "server.data",

@@ -11,6 +11,7 @@ from xmpp_server.modules import all_modules
 from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.routing.account import Account, Accounts
+from xmpp_server.routing.components import ComponentRoute
 from xmpp_server.routing.host import Host
 from xmpp_server.routing.ledger import Ledger
 from xmpp_server.routing.resends import Resends
@@ -23,6 +24,8 @@ from xmpp_server.session.restart import Restart
 from xmpp_server.session.rosters import LiveRosters
 from xmpp_server.session.subscriptions import Subscriptions
 from xmpp_server.storage.store import Store
+
+from .components import Components
 
 
 class Core:
@@ -51,6 +54,8 @@ class Core:
         self.router.routes.append(
             LocalRoute(self.router, self.accounts, self.ledger, self.presence, self.subscriptions)
         )
+        self.router.routes.append(ComponentRoute(self.router))
+        self.components = Components(self.router, store.database)
         self.modules: dict[str, dict[str, Module]] = {}
         """By domain and name: all that are in use."""
         self._store = store
@@ -59,13 +64,22 @@ class Core:
         self._parts: dict[Any, Any] = {type(part): part for part in (*own, *vars(store).values())}
         for domain, host in config.hosts.items():
             self.add_host(domain, host.modules)
+            self.components.use(self.router.hosts[domain], config.components, host)
+
+    async def start(self) -> None:
+        """Bring the components up. Raises StorageError."""
+        await self.components.start()
+
+    async def stop(self) -> None:
+        """Nobody is connected any more: the components write what is to be written."""
+        await self.components.stop()
 
     async def _load(self, jid: JID) -> Account | None:
         state = await self._store.login_state(jid)
         if state is None:
             return None
         self.ledger.found(state.newest)
-        return Account(jid, state.roster, state.blocked, waiting=state.newest > 0)
+        return Account(jid, state.roster, state.blocked, waiting=state.newest > 0, photo=state.photo)
 
     @property
     def is_working(self) -> bool:
@@ -97,6 +111,7 @@ class Core:
                 self._use(self.router.hosts[domain], host.modules)
             else:
                 self.add_host(domain, host.modules)
+            self.components.use(self.router.hosts[domain], config.components, host)
 
     def add_host(self, domain: str, modules: Mapping[str, ModuleConfig]) -> None:
         """Serve a domain with these modules."""
@@ -106,6 +121,7 @@ class Core:
         self.router.hosts[host.domain] = host
 
     def _remove_host(self, domain: str) -> None:
+        self.components.remove(self.router.hosts[domain])
         del self.router.hosts[domain]
         del self.modules[domain]
         for account in self.accounts:

@@ -34,7 +34,7 @@ from xmpp_server.util.tasks import keep
 from . import certificates
 from .core import Core
 from .lock import DataLock
-from .upkeep import upkeep
+from .upkeep import scrub, upkeep
 
 _log = structlog.get_logger()
 
@@ -80,12 +80,14 @@ class App:
             undo.push_async_callback(self._store.close)
             self.core = Core(config, self._store)
             await self._make_admins()
+            await self.core.start()
             if restored := await self.core.restart.restore():
                 _log.info("sessions_restored", sessions=restored)
             await self._listen()
             undo.pop_all()
         self._tasks.append(keep(self._wheel.turn(), "wheel"))
         self._tasks.append(keep(upkeep(self._store, self._archived_days), "upkeep"))
+        self._tasks.append(keep(scrub(self._store), "scrub"))
 
     async def _make_admins(self) -> None:
         """Administrators without an account get one, with a password that is told once."""
@@ -215,6 +217,7 @@ class App:
         """Tell everybody, write what is to be written, and end."""
         for listener in self._listeners:
             listener.close()
+        await self.core.components.announce_stop()
         connections = self._shared.connections
         for connection in list(connections):
             connection.close(StreamError("system-shutdown"))
@@ -229,6 +232,7 @@ class App:
             with suppress(asyncio.CancelledError):
                 await task
         self._clients.workers.shutdown(wait=False)
+        await self.core.stop()
         await self.core.ledger.close()
         await self.core.restart.save()
         await self._store.close()

@@ -18,6 +18,8 @@ from xmpp_server.storage.store import Store
 _log = structlog.get_logger()
 
 _EVERY: Final = 3600  # seconds
+_SCRUB_EVERY: Final = 30
+"""Seconds after which what was delivered and deleted is gone from the files too."""
 _BATCH: Final = 1000
 _PAUSE: Final = 0.1  # seconds between two batches
 _DAY: Final = 86_400_000_000  # microseconds
@@ -38,6 +40,16 @@ async def upkeep(store: Store, archived_days: Callable[[], Mapping[str, int]]) -
         except StorageError as error:
             _log.warning("purge_failed", error=str(error))
         await asyncio.sleep(_EVERY)
+
+
+async def scrub(store: Store) -> None:
+    """Go on until cancelled: what was deleted goes from the files of the database (`Database.scrub`)."""
+    while True:
+        await asyncio.sleep(_SCRUB_EVERY)
+        try:
+            await store.database.scrub()
+        except StorageError as error:
+            _log.warning("scrub_failed", error=str(error))
 
 
 async def purge(offline: Offline, *, now: int, batch: int = _BATCH, pause: float = _PAUSE) -> int:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 
+from components import all_components
 from xmpp_server.config import Config, ConfigError, Overrides, load
 from xmpp_server.modules import all_modules
 from xmpp_server.net.certificates import CertificateError
@@ -50,7 +51,7 @@ def _config(args: argparse.Namespace) -> Config:
             direct_tls_port=direct,
             admin=args.admin,
         )
-    return load(args.config, all_modules(), overrides)
+    return load(args.config, all_modules(), overrides, all_components())
 
 
 def _serve(config: Config, args: argparse.Namespace) -> None:

@@ -47,15 +47,15 @@ async def _with_core(config: Config, ask: Callable[[Core], T]) -> T:
 
 def _config(config: Config) -> Iterator[str]:
     yield f"# {config.file or 'no file: the defaults'}"
-    for section in sections(config.known):
+    for section in sections(config.known, config.components):
         first, *rest = section.path.split(".")
         if first == "hosts":
             for domain, host in config.hosts.items():
                 yield from _section(section, f'hosts."{domain}"', msgspec.structs.asdict(host))
-        elif first == "modules":
-            yield from _section(section, section.path, config.options.modules.get(rest[0], {}))
+        elif first in ("modules", "components"):
+            yield from _section(section, section.path, getattr(config.options, first).get(rest[0], {}))
             for domain, host in config.options.hosts.items():
-                if own := host.modules.get(rest[0]):
+                if own := getattr(host, first).get(rest[0]):
                     yield from _section(section, f'hosts."{domain}".{section.path}', own, all_options=False)
         else:
             yield from _section(section, section.path, _values(config, [first, *rest]))

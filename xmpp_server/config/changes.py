@@ -56,8 +56,8 @@ def _compare(old: Any, new: Any, path: str, *, restart: bool) -> Iterator[tuple[
         return
     if isinstance(old, msgspec.Struct) and type(old) is type(new):
         for field in msgspec.structs.fields(old):
-            # What the file says of hosts and modules is compared where it takes effect: at each host.
-            if not path and field.name in ("hosts", "modules"):
+            # What the file says of hosts, modules and components is compared where it takes effect: at each host.
+            if not path and field.name in ("hosts", "modules", "components"):
                 continue
             key = join(path, field.encode_name)
             yield from _compare(

@@ -7,12 +7,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
 from xmpp_server.module import Module
 from xmpp_server.net.certificates import ascii_domain
+from xmpp_server.port import Component
 from xmpp_server.protocol.jid import JID, InvalidJID
 
 from .options import Host, ModuleConfig, Options
@@ -21,6 +23,8 @@ from .reader import ConfigError, Mistake, got, join, read, unknown
 DEFAULT_DOMAIN: Final = "localhost"
 
 Table = dict[str, Any]
+Feature = type[Module] | type[Component]
+_NONE: Final[Mapping[str, type[Component]]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +46,8 @@ class Overrides:
 class Config:
     """A configuration that is complete and has no mistake.
 
-    `hosts` by domain, in the file's order, never empty; their `modules` hold every module there is, and their `admins`
-    whole addresses. `file` is empty if there is none.
+    `hosts` by domain, in the file's order, never empty; their `modules` and `components` hold every one there is, and
+    their `admins` whole addresses. `file` is empty if there is none.
     """
 
     file: str
@@ -51,6 +55,7 @@ class Config:
     hosts: Mapping[str, Host]
     overrides: Overrides
     known: Mapping[str, type[Module]]
+    components: Mapping[str, type[Component]]
 
     @property
     def data(self) -> Path:
@@ -80,11 +85,17 @@ class Config:
 
     def again(self) -> Config:
         """The same file read once more, for a reload; raises ConfigError."""
-        return load(self.file or None, self.known, self.overrides)
+        return load(self.file or None, self.known, self.overrides, self.components)
 
 
-def load(path: str | Path | None, known: Mapping[str, type[Module]], overrides: Overrides | None = None) -> Config:
-    """Read a file, or take the defaults if there is none; `known` are all modules by name.
+def load(
+    path: str | Path | None,
+    known: Mapping[str, type[Module]],
+    overrides: Overrides | None = None,
+    components: Mapping[str, type[Component]] = _NONE,
+) -> Config:
+    """Read a file, or take the defaults if there is none; `known` are all modules and `components` all components by
+    name.
 
     Raises ConfigError with every mistake of the file.
     """
@@ -93,22 +104,27 @@ def load(path: str | Path | None, known: Mapping[str, type[Module]], overrides: 
     table = _override(_parse(file) if file else {}, overrides)
     mistakes: list[Mistake] = []
     options = read(Options, table, "", mistakes)
-    shared = _modules(options.modules, known, "modules", mistakes)
+    shared = _sections(options.modules, known, "module", "modules", mistakes)
+    services = _sections(options.components, components, "component", "components", mistakes)
     hosts: dict[str, Host] = {}
     for key, host in options.hosts.items():
         where = join("hosts", key)
         domain = _domain(key, where, mistakes)
         if domain in hosts:
             mistakes.append(Mistake(where, f"the host {domain} stands twice"))
-        own = _modules(host.modules, known, join(where, "modules"), mistakes)
+        own = _sections(host.modules, known, "module", join(where, "modules"), mistakes)
+        here = _sections(host.components, components, "component", join(where, "components"), mistakes)
         hosts[domain] = msgspec.structs.replace(
             host,
             admins=tuple(admin if "@" in admin else f"{admin}@{domain}" for admin in host.admins),
-            modules={name: _module(known[name], shared[name], own[name]) for name in known},
+            modules={name: _merged(known[name], shared[name], own[name]) for name in known},
+            components={name: _merged(components[name], services[name], here[name]) for name in components},
         )
+    if not mistakes:
+        _check_domains(hosts, mistakes)
     if mistakes:
         raise ConfigError(file or "command line", mistakes)
-    return Config(file, options, hosts, overrides, known)
+    return Config(file, options, hosts, overrides, known, components)
 
 
 def _parse(file: str) -> Table:
@@ -162,14 +178,28 @@ def _domain(key: str, where: str, mistakes: list[Mistake]) -> str:
     return jid.domain
 
 
-def _modules(
-    tables: Mapping[str, Any], known: Mapping[str, type[Module]], path: str, mistakes: list[Mistake]
+def _check_domains(hosts: Mapping[str, Host], mistakes: list[Mistake]) -> None:
+    """Each component has a domain of its own."""
+    taken = dict.fromkeys(hosts, "the host")
+    for domain, host in hosts.items():
+        for name, component in host.components.items():
+            if not component.enabled:
+                continue
+            where = join("components", name)
+            own = _domain(f"{component.options.subdomain}.{domain}", join(where, "subdomain"), mistakes)
+            if own in taken:
+                mistakes.append(Mistake(join(where, "subdomain"), f"{own} is the domain of {taken[own]} already"))
+            taken[own] = f"the component {name}"
+
+
+def _sections(
+    tables: Mapping[str, Any], known: Mapping[str, Feature], what: str, path: str, mistakes: list[Mistake]
 ) -> dict[str, Table]:
-    """The tables of a `modules` section, checked each on its own, for every module that is known."""
+    """The tables of a section of modules or components (`what`), checked each on its own, for all that are known."""
     for name, table in tables.items():
         where = join(path, name)
         if name not in known:
-            mistakes.append(Mistake(where, unknown("module", name, known)))
+            mistakes.append(Mistake(where, unknown(what, name, known)))
         elif not isinstance(table, dict):
             mistakes.append(Mistake(where, f"expected a section, got {got(table)}"))
         else:
@@ -177,15 +207,15 @@ def _modules(
             if not isinstance(enabled, bool):
                 mistakes.append(Mistake(join(where, "enabled"), f"expected true or false, got {got(enabled)}"))
             elif not enabled and not known[name].optional:
-                mistakes.append(Mistake(join(where, "enabled"), "this module cannot be disabled"))
+                mistakes.append(Mistake(join(where, "enabled"), f"this {what} cannot be disabled"))
             read(known[name].Options, _without_enabled(table), where, mistakes)
     return {name: table if isinstance(table := tables.get(name), dict) else {} for name in known}
 
 
-def _module(module: type[Module], shared: Table, own: Table) -> ModuleConfig:
-    """One module at one host: the host's options before those of all hosts."""
+def _merged(feature: Feature, shared: Table, own: Table) -> ModuleConfig:
+    """One module or component at one host: the host's options before those of all hosts."""
     table = {**shared, **own}
-    return ModuleConfig(bool(table.get("enabled", True)), read(module.Options, _without_enabled(table), "", []))
+    return ModuleConfig(bool(table.get("enabled", True)), read(feature.Options, _without_enabled(table), "", []))
 
 
 def _without_enabled(table: Table) -> Table:

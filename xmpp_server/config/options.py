@@ -164,7 +164,7 @@ class Sasl(msgspec.Struct, frozen=True):
 
 
 class ModuleConfig(msgspec.Struct, frozen=True):
-    """A module at one host: whether it is in use, and its options."""
+    """A module or a component at one host: whether it is in use, and its options."""
 
     enabled: bool
     options: Any
@@ -173,7 +173,8 @@ class ModuleConfig(msgspec.Struct, frozen=True):
 class Host(msgspec.Struct, frozen=True):
     """A domain that the server serves. Without any the server serves `localhost`.
 
-    A section `[hosts."DOMAIN".modules.NAME]` changes options of a module for this host alone.
+    A section `[hosts."DOMAIN".modules.NAME]` or `[hosts."DOMAIN".components.NAME]` changes options of a module or a
+    component for this host alone.
     """
 
     certificate: str = ""
@@ -183,6 +184,7 @@ class Host(msgspec.Struct, frozen=True):
     admins: tuple[str, ...] = ()
     """The accounts that may administrate the host: names at the host, or whole addresses."""
     modules: dict[str, Any] = {}
+    components: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
         if self.certificate and not self.key:
@@ -207,4 +209,5 @@ class Options(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     sasl: Sasl = Sasl()
     modules: dict[str, Any] = {}
+    components: dict[str, Any] = {}
     hosts: dict[str, Host] = {}

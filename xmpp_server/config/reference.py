@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from xmpp_server.module import Module
+from xmpp_server.port import Component
 
 from .changes import needs_restart
 from .options import Host, Options
@@ -40,12 +41,15 @@ class Section:
     options: tuple[Option, ...]
 
 
-def sections(known: Mapping[str, type[Module]]) -> Iterator[Section]:
-    """All sections with all options, modules by name at the end. `Options` itself has none and is left out."""
+def sections(known: Mapping[str, type[Module]], components: Mapping[str, type[Component]]) -> Iterator[Section]:
+    """All sections with all options, modules and components by name at the end. `Options` itself has none and is left
+    out."""
     yield from _sections(Options, "", restart=False)
     yield from _sections(Host, join("hosts", EXAMPLE_DOMAIN), restart=False)
     for name in sorted(known):
-        yield _module(known[name])
+        yield _feature("modules", known[name])
+    for name in sorted(components):
+        yield _feature("components", components[name])
 
 
 def _sections(kind: type[msgspec.Struct], path: str, *, restart: bool) -> Iterator[Section]:
@@ -65,12 +69,13 @@ def _is_table(type_: Any) -> bool:
     return isinstance(msgspec.inspect.type_info(type_), msgspec.inspect.DictType)
 
 
-def _module(module: type[Module]) -> Section:
-    options = [_option(module.Options, field, restart=False) for field in msgspec.structs.fields(module.Options)]
-    if module.optional:
-        options.insert(0, Option("enabled", expected(bool), True, "Whether the module is in use.", restart=False))
-    summary = inspect.cleandoc(inspect.getmodule(module).__doc__ or "").partition("\n\n")[0]
-    return Section(join("modules", module.name), summary, tuple(options))
+def _feature(kind: str, feature: type[Module] | type[Component]) -> Section:
+    options = [_option(feature.Options, field, restart=False) for field in msgspec.structs.fields(feature.Options)]
+    if feature.optional:
+        text = f"Whether the {kind.removesuffix('s')} is in use."
+        options.insert(0, Option("enabled", expected(bool), True, text, restart=False))
+    summary = inspect.cleandoc(inspect.getmodule(feature).__doc__ or "").partition("\n\n")[0]
+    return Section(join(kind, feature.name), summary, tuple(options))
 
 
 def _option(kind: type[msgspec.Struct], field: msgspec.structs.FieldInfo, *, restart: bool) -> Option:

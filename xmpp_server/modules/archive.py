@@ -30,7 +30,7 @@ from xmpp_server.protocol import ns, retraction
 from xmpp_server.protocol.archive import Query, Results, fin, metadata, query_form
 from xmpp_server.protocol.archive_ids import ArchiveIds
 from xmpp_server.protocol.archive_preferences import Default, Preferences
-from xmpp_server.protocol.element import Element
+from xmpp_server.protocol.element import Element, parse
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.rsm import Page
@@ -40,6 +40,7 @@ from xmpp_server.routing.archivable import archivable
 from xmpp_server.routing.hooks import DROPPED, Stage, Verdict
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.iq import ANSWERED, Answer, Request, Target
+from xmpp_server.routing.resends import is_same, sent_again
 from xmpp_server.routing.router import Router
 from xmpp_server.storage.archive import LAST, ArchivedMessage, Found, Matching
 from xmpp_server.storage.archive import Archive as Repository
@@ -131,15 +132,19 @@ class Archive(Module):
         if not archivable(message):
             return self._behind(passage)
         book = self._books.get(session.account.jid)
-        if book is None or retraction.RETRACT in message.keys:
+        if book is None or retraction.RETRACT in message.keys or sent_again(message):
             return self._sent_slowly(passage, session)
         return self._sent(passage, session, book, ())
 
     async def _sent_slowly(self, passage: Passage, session: Session) -> None:
         account, message = session.account.jid, passage.stanza
-        assert message.to is not None
+        to = message.to
+        assert to is not None
         book = await self._book(account)
-        entombed = await self._retracted(account, message.to, message)
+        if (n := await self._kept_before(account, to, message)) is not None:
+            passage.copy = message.with_child(_stanza_id(account, self._ids.seal(account, n)))
+            return
+        entombed = await self._retracted(account, to, message)
         if (pending := self._sent(passage, session, book, entombed)) is not None:
             await pending
 
@@ -172,14 +177,20 @@ class Archive(Module):
         if not archivable(message):
             return self._behind(passage)
         book = self._books.get(account.jid)
-        if book is None or retraction.RETRACT in message.keys:
+        if book is None or retraction.RETRACT in message.keys or sent_again(message):
             return self._received_slowly(passage, account)
         return self._received(passage, account, book, ())
 
     async def _received_slowly(self, passage: Passage, account: Account) -> None:
-        assert passage.stanza.sender is not None
+        sender = passage.stanza.sender
+        assert sender is not None
         book = await self._book(account.jid)
-        entombed = await self._retracted(account.jid, passage.stanza.sender, passage.stanza)
+        if (n := await self._kept_before(account.jid, sender, passage.stanza)) is not None:
+            if passage.archived is not None:
+                await _committed(passage, passage.archived)
+            passage.stanza = passage.stanza.with_child(_stanza_id(account.jid, self._ids.seal(account.jid, n)))
+            return
+        entombed = await self._retracted(account.jid, sender, passage.stanza)
         if (pending := self._received(passage, account, book, entombed)) is not None:
             await pending
 
@@ -237,6 +248,22 @@ class Archive(Module):
         at = min(time.time_ns() // 1000, n)
         written = self._archive.add(account, n, stanza, at=at, peer=peer, mark=mark, entombed=entombed)
         return written, self._ids.seal(account, n)
+
+    async def _kept_before(self, account: JID, peer: JID, message: Stanza) -> int | None:
+        """The number of a message that is sent again and was kept by a server of before a crash: it goes on once more,
+        for nobody knows whom it reached, under the id that it had."""
+        if not sent_again(message):
+            return None
+        assert message.sender is not None
+        mark = self._ids.mark(account, peer.bare, message.sender.bare, message.id)
+        try:
+            await self._archive.turn()
+            for n, original in await self._archive.marked(account, mark):
+                if is_same(parse(original), message):
+                    return n
+        except StorageError as error:
+            raise StanzaError("resource-constraint") from error
+        return None
 
     async def _retracted(self, account: JID, peer: JID, message: Stanza) -> Sequence[tuple[int, bytes]]:
         """The message that this one retracts, with what takes its place; of several with the same id the newest."""

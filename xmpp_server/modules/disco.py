@@ -82,7 +82,11 @@ class Disco(Module):
             info.features |= self._host.account_features
 
     @on("disco_items")
-    def resources(self, items: DiscoItems) -> None:
-        """The account's available resources (§4.1)."""
-        if not items.node and (account := self._accounts.get(items.to)) is not None:
+    def belonging(self, items: DiscoItems) -> None:
+        """The host's services, or the account's available resources (§4.1)."""
+        if items.node:
+            return
+        if items.to == self._host.jid:
+            items.items += self._host.components
+        elif (account := self._accounts.get(items.to)) is not None:
             items.items += (DiscoItem(session.jid) for session in account.available())

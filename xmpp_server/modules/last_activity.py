@@ -71,7 +71,7 @@ class LastActivity(Module):
         to, sender = stanza.to, stanza.sender
         assert to is not None
         assert sender is not None
-        if to.is_bare or not to.localpart or not self._router.is_ours(to):
+        if to.is_bare or not to.localpart or to.domain not in self._router.hosts:
             return
         if not await self._accounts.may_see(sender, to.bare):
             raise StanzaError("forbidden")

@@ -2,37 +2,53 @@
 
 What others forged is cut out where a message comes from a client and where it comes in for an account (§3 rule 2), with
 `by` compared as an address. Ids that bear foreign addresses, and that of a room on what the room sends, stay (rule 3).
-None is added here: an id must be stable and refer to something (rule 1), so it is for the feature that keeps the
-message to add it, at the stage STAMP of `message_in`, after this.
+
+An id must be stable (rule 1). Where messages are archived, it is that of the archive. Elsewhere a message that is kept
+until it is delivered gets one here: a keyed hash of sender, receiver, origin-id and content, so that what is sent again
+has the same id, also after a crash, and its receiver shows it once. Without an origin-id it is random.
 
 XEP: 0359 (0.7.0) complete
 """
 
 from __future__ import annotations
 
-from typing import Final
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Coroutine
+from hashlib import blake2b
+from typing import Any, Final
 
 from xmpp_server.module import Module, on
 from xmpp_server.protocol import ns
+from xmpp_server.protocol.element import Element
+from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID, InvalidJID
 from xmpp_server.protocol.stanza import Child, qname
+from xmpp_server.routing.fate import Fate, fate
 from xmpp_server.routing.hooks import Stage
-from xmpp_server.routing.host import Passage
+from xmpp_server.routing.host import Host, Passage
+from xmpp_server.routing.resends import ORIGIN_ID, content
 from xmpp_server.routing.router import Router
+from xmpp_server.storage.errors import StorageError
+from xmpp_server.storage.secrets import Secrets
 
 _STANZA_ID: Final = qname(ns.STANZA_ID, "stanza-id")
+_BYTES: Final = 15
 
 
 class StanzaIds(Module):
-    """Cuts out forged `<stanza-id/>`."""
+    """Cuts out forged `<stanza-id/>`, and gives true ones where there is no archive."""
 
     name = "sid"
     features = (ns.STANZA_ID,)
     account_features = (ns.STANZA_ID,)
     optional = False
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, host: Host, router: Router, secrets: Secrets) -> None:
+        self._host = host
         self._router = router
+        self._secrets = secrets
+        self._key = b""
 
     @on("message_out", Stage.GUARD)
     def leaving(self, passage: Passage) -> None:
@@ -47,6 +63,36 @@ class StanzaIds(Module):
             sender = passage.stanza.sender
             assert sender is not None
             self._strip(passage, sender.bare)
+
+    @on("message_in", Stage.LAST)
+    def giving(self, passage: Passage) -> Coroutine[Any, Any, None] | None:
+        """An id for what is kept, where there is no archive whose id it would be taken for."""
+        if ns.MAM in self._host.account_features or fate(passage.stanza) is not Fate.KEEP:
+            return None
+        if not self._key:
+            return self._give_first(passage)
+        self._give(passage)
+        return None
+
+    async def _give_first(self, passage: Passage) -> None:
+        try:
+            self._key = await self._secrets.get("", "stanza ids")
+        except StorageError as error:
+            raise StanzaError("resource-constraint") from error
+        self._give(passage)
+
+    def _give(self, passage: Passage) -> None:
+        message, account = passage.stanza, passage.account
+        assert message.sender is not None
+        assert account is not None
+        if ORIGIN_ID in message.keys:
+            origin = message.attribute(ORIGIN_ID, "id")
+            named = f"{message.sender.bare}\n{account.jid}\n{origin}\n".encode()
+            digest = blake2b(named + content(message), key=self._key, digest_size=_BYTES).digest()
+        else:
+            digest = secrets.token_bytes(_BYTES)
+        id = urlsafe_b64encode(digest).decode()
+        passage.stanza = message.with_child(Element(ns.STANZA_ID, "stanza-id", {"by": str(account.jid), "id": id}))
 
     def _strip(self, passage: Passage, giver: JID | None) -> None:
         def forged(child: Child) -> bool:

@@ -5,6 +5,8 @@ XEP: 0424 (0.4.2) complete
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from hashlib import blake2b
 from typing import Final
 
 from . import ns
@@ -26,11 +28,17 @@ def retracted_id(message: Stanza) -> str:
     return "" if child is None else child.get("id")
 
 
-def tombstone(original: bytes, retraction: Stanza, at: int) -> bytes | None:
+def mark(sender: JID, id: str) -> int:
+    """What a message of this sender with this id is looked for by, -2^63 to 2^63 - 1; `tombstone` then looks closer."""
+    return int.from_bytes(blake2b(f"{sender.bare}\n{id}".encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def tombstone(original: bytes, retraction: Stanza, at: int, kept: Collection[tuple[str, str]] = ()) -> bytes | None:
     """What takes the place of a message in an archive when it is retracted (§4); None if this is not the message that
     is meant, or is another's: §5 wants the same bare address, or, in a room, the same full one.
 
-    `original` names its namespace; `at` is when the retraction took place, in microseconds.
+    `original` names its namespace; `at` is when the retraction took place, in microseconds; children of the names (and
+    namespaces) in `kept` stay.
     """
     message = parse(original)
     sender = retraction.sender
@@ -45,4 +53,5 @@ def tombstone(original: bytes, retraction: Stanza, at: int) -> bytes | None:
     if author != sender if in_room else author.bare != sender.bare:
         return None
     retracted = Element(NS, "retracted", {"id": retraction.id, "stamp": format_time(at)})
-    return Element(ns.CLIENT, "message", message.attrs, [retracted]).to_bytes("")
+    children = [child for child in message if (child.ns, child.name) in kept]
+    return Element(ns.CLIENT, "message", message.attrs, [retracted, *children]).to_bytes("")

@@ -32,6 +32,8 @@ class Session(Protocol):
     """Its priority; None while the resource is not available."""
     interested: bool
     """Whether it asked for the roster, and so gets roster pushes (RFC 6121 §2.2)."""
+    interests: frozenset[str] | None
+    """The nodes whose notifications its client wants (XEP-0163 §4, `+notify`); None while that is not known."""
     carbons: bool
     """Whether it enabled carbons (XEP-0280 §4)."""
     blocklist_pushes: bool
@@ -90,12 +92,16 @@ class Session(Protocol):
 
 class Account:
     """An account of ours while it is in use: its sessions by resource, roster and blocklist, its messages in flight
-    (None: there never were any), and whether others may wait for it."""
+    (None: there never were any), and whether others may wait for it. `photo` is the hash of the photo in its vCard
+    (XEP-0153), empty if there is none."""
 
-    __slots__ = ("_lock", "blocked", "jid", "line", "roster", "sessions", "users", "waiting")
+    __slots__ = ("_lock", "blocked", "jid", "line", "photo", "roster", "sessions", "users", "waiting")
 
-    def __init__(self, jid: JID, roster: Roster, blocked: frozenset[JID], *, waiting: bool = True) -> None:
+    def __init__(
+        self, jid: JID, roster: Roster, blocked: frozenset[JID], *, waiting: bool = True, photo: str = ""
+    ) -> None:
         self.jid = jid
+        self.photo = photo
         self.roster = roster
         self.blocked = blocked
         self.sessions: dict[str, Session] = {}

@@ -1,6 +1,15 @@
 """Which messages are worth keeping: by type and content, for every feature that keeps, counts or answers them.
 
 By XEP-0160 §3, hints (XEP-0334 §4.2, §4.4), and standalone chat states (XEP-0085 §5.1); `docs/ledger.md` is the table.
+The extensions below are spoken between clients. What they ask of a server is decided here: receipts, corrections,
+markers, calls and reactions reach every device and wait for who is away, typing is never kept.
+
+XEP: 0085 (2.1) complete
+XEP: 0184 (1.4.0) complete
+XEP: 0308 (1.2.1) complete
+XEP: 0333 (1.0.0) complete
+XEP: 0353 (0.8.0) complete
+XEP: 0444 (0.2.1) complete
 """
 
 from __future__ import annotations

@@ -12,12 +12,14 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.protocol.vcard import Photo
 
 from .account import Account, Session
 from .effects import Effect, Origin
 from .entry import Entry
 from .hooks import Collector, Filter, Notice
 from .iq import Requests
+from .pep import Pep, Published, Retracted
 
 
 class Passage:
@@ -89,6 +91,25 @@ class Block:
     item: Element
 
 
+@dataclass(frozen=True, slots=True)
+class VCardChange:
+    """A client of this account put another vCard in the place of what there was (XEP-0054 §3.2), with this photo."""
+
+    account: JID
+    photo: Photo | None
+    is_other_photo: bool
+
+
+@dataclass(slots=True)
+class PrivateXMLRequest:
+    """A client of this account gets or sets this element of its private XML storage (XEP-0049). A listener that takes
+    care of it sets `handled`, and `element` to what is answered; or just `element`, to what is stored."""
+
+    account: JID
+    element: Element
+    handled: bool = False
+
+
 @dataclass(slots=True)
 class StreamFeatures:
     """The features offered on a client's stream while they are collected: before or after authentication."""
@@ -122,6 +143,8 @@ class Hooks:
         self.message_out = Filter[Passage]("message_out")
         self.presence_out = Filter[Passage]("presence_out")
         self.iq_out = Filter[Passage]("iq_out")
+        # available presence of a session of ours, once and before it goes to all who see it; nothing stops it
+        self.available_out = Collector[Passage]("available_out")
         self.message_in = Filter[Passage]("message_in")
         self.presence_in = Filter[Passage]("presence_in")
         self.iq_in = Filter[Passage]("iq_in")
@@ -141,6 +164,15 @@ class Hooks:
         # the client came back to its session, which stood all the while (XEP-0198 §5)
         self.session_resumed = Notice[Session]("session_resumed")
         self.session_closed = Notice[Session]("session_closed")
+        # an available session whose `interests` are known, or others than before; after the broadcast of its presence
+        self.interests_known = Notice[Session]("interests_known")
+        # at a node of an account, once it is committed
+        self.pep_published = Notice[Published]("pep_published")
+        self.pep_retracted = Notice[Retracted]("pep_retracted")
+        self.vcard_changed = Notice[VCardChange]("vcard_changed")
+        # may answer for, or take, what a client keeps in private XML storage
+        self.private_xml_wanted = Collector[PrivateXMLRequest]("private_xml_wanted")
+        self.private_xml_given = Collector[PrivateXMLRequest]("private_xml_given")
         self.blocked = Notice[Block]("blocked")
         self.account_created = Notice[JID]("account_created")
         self.account_removed = Notice[JID]("account_removed")
@@ -169,8 +201,12 @@ class Host:
         self.jid = JID.parse(domain)
         self.hooks = Hooks()
         self.requests = Requests()
+        self.components: list[DiscoItem] = []
+        """The services of components at this host, for its list."""
         self.features: set[str] = set()
         self.account_features: set[str] = set()
+        self.pep: Pep | None = None
+        """None: accounts have no nodes."""
         self.keeping: Keeping | None = None
         """None: no message is kept."""
         self.stream_management: StreamManagement | None = None
@@ -196,6 +232,7 @@ class Host:
             hook.clear()
         self.requests.clear()
         self._offered = {}
+        self.pep = None
         self.keeping = None
         self.stream_management = None
         self.features.clear()

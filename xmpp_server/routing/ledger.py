@@ -21,7 +21,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from xmpp_server.protocol import ns
+from xmpp_server.protocol import ns, retraction
 from xmpp_server.protocol.delay import delay
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
@@ -342,7 +342,17 @@ class Ledger:
             quota = keeping.quota if account.knows(stanza.sender) else min(keeping.strangers, keeping.quota)
         kept = stanza.with_child(delay(JID.parse(account.jid.domain), entry.received))
         expires = entry.received + days * _DAY
-        return Message(account.jid, entry.id, stanza.sender, kept.to_bytes(ns.CLIENT), entry.received, expires, quota)
+        return Message(
+            account.jid,
+            entry.id,
+            stanza.sender,
+            kept.to_bytes(ns.CLIENT),
+            entry.received,
+            expires,
+            quota,
+            retraction.mark(stanza.sender, stanza.id) if stanza.id else None,
+            stanza if retraction.retracted_id(stanza) else None,
+        )
 
     def _doubt(self, batch: list[Entry]) -> None:
         """Perhaps it was committed, perhaps not: it is written again, which changes nothing if it was."""

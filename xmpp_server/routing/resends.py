@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from xmpp_server.protocol import ns
+from xmpp_server.protocol.element import Element, parse
 from xmpp_server.protocol.stanza import Stanza, qname
 
 from .effects import Origin
@@ -17,6 +18,7 @@ from .host import Passage
 
 ORIGIN_ID: Final = qname(ns.STANZA_ID, "origin-id")
 _DELAY: Final = qname(ns.DELAY, "delay")
+_ADDED: Final = ((ns.DELAY, "delay"), (ns.STANZA_ID, "stanza-id"))
 _REMEMBERED: Final = 16_384
 _LONGEST: Final = 128  # characters of an id
 
@@ -44,10 +46,29 @@ class Resends:
         return None
 
 
+def content(message: Stanza) -> bytes:
+    """What a message has in common with itself when it is sent again: all in it but a `<delay/>`."""
+    if _DELAY in message.keys:
+        message = message.without(lambda child: child.key == _DELAY)
+    return message.payload
+
+
+def sent_again(message: Stanza) -> bool:
+    """Whether it says of itself that it was sent before: with the `<delay/>` that XEP-0198 §5 asks for."""
+    return _DELAY in message.keys and ORIGIN_ID in message.keys and bool(message.id)
+
+
+def is_same(kept: Element, message: Stanza) -> bool:
+    """Whether a message that was kept is this one, less what is added on the way."""
+    return kept.get("type") == message.type and _children(kept) == _children(parse(message.to_bytes(ns.CLIENT)))
+
+
+def _children(message: Element) -> list[bytes]:
+    return [child.to_bytes() for child in message if (child.ns, child.name) not in _ADDED]
+
+
 def _digest(message: Stanza) -> int:
     sender, to = message.sender, message.to
     assert sender is not None
     assert to is not None
-    if _DELAY in message.keys:
-        message = message.without(lambda child: child.key == _DELAY)
-    return hash((sender.bare, to.bare, message.type, message.payload))
+    return hash((sender.bare, to.bare, message.type, content(message)))

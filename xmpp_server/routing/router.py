@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -13,6 +13,9 @@ from xmpp_server.protocol.stanza import Stanza
 
 from .hooks import Dropped, Filter
 from .host import Host, Passage
+
+if TYPE_CHECKING:
+    from .components import LocalPort
 
 _log = structlog.get_logger()
 
@@ -32,11 +35,13 @@ class Router:
 
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
+        self.components: dict[str, LocalPort] = {}
+        """By domain, those in this process."""
         self.routes: list[Route] = []
 
     def is_ours(self, jid: JID) -> bool:
-        """Whether the address is in a domain that we serve."""
-        return jid.domain in self.hosts
+        """Whether the address is in a domain that we serve, or of a component of ours."""
+        return jid.domain in self.hosts or jid.domain in self.components
 
     async def route(self, passage: Passage, hook: Filter[Passage] | None = None) -> None:
         """Give the stanza to the first route that takes it; its sender gets an error if none does.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -83,6 +84,7 @@ class Presence:
         except StanzaError as error:
             await self._router.bounce(Passage(stanza.stamped(to=session.account.jid), session), error)
             return
+        stanza = await self._stamped(session, stanza)
         initial = session.presence is None
         session.hold()  # no live message goes before the ones that waited, which a listener to the hooks delivers
         try:
@@ -133,9 +135,30 @@ class Presence:
                 await self._router.bounce(Passage(stanza, session), error)
                 return
             directed.add(to)
+            stanza = await self._stamped(session, stanza)
         elif stanza.type == "unavailable" and session.directed is not None:
             session.directed.discard(to)
         await self._leave(session, stanza)
+
+    async def _stamped(self, session: Session, stanza: Stanza) -> Stanza:
+        """Available presence with what modules say in it on the client's behalf."""
+        hook = session.host.hooks.available_out
+        return (await hook.run(Passage(stanza, session))).stanza if hook else stanza
+
+    async def refresh(self, session: Session, change: Callable[[Stanza], Stanza]) -> None:
+        """Broadcast the session's presence again, for what a module says in it has changed."""
+        if session.presence is None or session in self._at_work:  # it does so just now
+            return
+        host = session.host.jid
+        stanza = session.presence.without(lambda child: child.key == _DELAY and child.get("from") == str(host))
+        self._at_work[session] = None
+        try:
+            stanza = change(stanza)
+            session.presence = _dated(stanza, host)
+            await self._broadcast(session, stanza)
+        finally:
+            if (waiting := self._at_work.pop(session)) is not None:
+                waiting.set_result(None)
 
     async def _broadcast(self, session: Session, stanza: Stanza) -> None:
         """To every contact who may see it, and to the account's own resources, itself included (RFC 6121 §4.2.2)."""

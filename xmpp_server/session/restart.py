@@ -50,6 +50,7 @@ class _State(msgspec.Struct, array_like=True):
     carbons: bool
     blocklist_pushes: bool
     directed: list[str]
+    interests: list[str] | None = None
 
 
 class Restart:
@@ -99,6 +100,7 @@ class Restart:
         session.interested = state.interested
         session.carbons = state.carbons
         session.blocklist_pushes = state.blocklist_pushes
+        session.interests = frozenset(state.interests) if state.interests is not None else None
         session.directed = {JID.parse(jid) for jid in state.directed} or None
         managed = self._binder.resumption.revive(session, state.ns, state.limit, saved.key, state.seconds)
         managed.received = managed.saved = managed.told = saved.handled
@@ -131,6 +133,7 @@ def _saved(stream: Managed, now: int) -> SavedSession:
         carbons=session.carbons,
         blocklist_pushes=session.blocklist_pushes,
         directed=[str(jid) for jid in session.directed or ()],
+        interests=sorted(session.interests) if session.interests is not None else None,
     )
     return SavedSession(stream.owner, stream.key, stream.handled, now, msgspec.msgpack.encode(state))
 

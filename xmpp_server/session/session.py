@@ -66,6 +66,7 @@ class Session:
         "directed",
         "host",
         "interested",
+        "interests",
         "jid",
         "managed",
         "presence",
@@ -94,6 +95,7 @@ class Session:
         self.presence: Stanza | None = None
         self.priority: int | None = None
         self.interested = False
+        self.interests: frozenset[str] | None = None
         self.carbons = False
         self.blocklist_pushes = False
         self.budget = Budget(_MOST_UNDER_WAY)

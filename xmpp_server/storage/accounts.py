@@ -7,7 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, LargeBinary, Table, Text, bindparam, delete, select, update
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    LargeBinary,
+    Table,
+    Text,
+    bindparam,
+    column,
+    delete,
+    select,
+    table,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from xmpp_server.protocol.credentials import Credentials, Hash, Verifier
@@ -71,6 +85,8 @@ _USABLE: Final = Statement(select(accounts.c.account).where(_is_account, account
 _DISABLE: Final = Statement(update(accounts).values(disabled=bindparam("value")).where(_is_account))
 _LOGGED_IN: Final = Statement(update(accounts).values(last_login=bindparam("at")).where(_is_account))
 _DELETE: Final = Statement(delete(accounts).where(_is_account))
+_nodes: Final = table("pubsub_nodes", column("owner"))  # of services too, so there is no foreign key
+_DELETE_NODES: Final = Statement(delete(_nodes).where(_nodes.c.owner == bindparam("account")))
 _LIST: Final = Statement(
     select(accounts.c.account, accounts.c.created, accounts.c.last_login, accounts.c.disabled)
     .where(accounts.c.host == bindparam("host"), accounts.c.account > bindparam("after"))
@@ -151,7 +167,12 @@ class Accounts:
 
     async def delete(self, account: JID) -> bool:
         """Remove the account with every row that it owns; False if there is none."""
-        return await self._database.run(_DELETE, account=str(account)) > 0
+
+        async def work(transaction: Transaction) -> bool:
+            await transaction.run(_DELETE_NODES, account=str(account))
+            return await transaction.run(_DELETE, account=str(account)) > 0
+
+        return await self._database.write(work)
 
     async def list(self, host: str, *, after: JID | None = None, limit: int = 100) -> Sequence[AccountEntry]:
         """A page of the accounts of a host, ordered by address, from the one after `after`."""

@@ -38,6 +38,10 @@ class Driver(ABC):
         """`batch.commit` on the one connection that writes. Raises nothing: the units say what became of them."""
 
     @abstractmethod
+    async def scrub(self) -> None:
+        """See `Database.scrub`."""
+
+    @abstractmethod
     async def close(self) -> None: ...
 
 
@@ -108,6 +112,13 @@ class Database:
             return await transaction.run(statement, **values)
 
         return await self.write(work)
+
+    async def scrub(self) -> None:
+        """Remove what was deleted from the files of the database too, as far as it is in our hands: SQLite's log is
+        emptied. PostgreSQL does it by vacuum and by recycling its log (`docs/ledger.md`)."""
+        if self._closed:
+            raise DatabaseClosed("the database is closed")
+        await self._driver.scrub()
 
     @property
     def lazy(self) -> LazyWrites:

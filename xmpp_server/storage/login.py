@@ -15,6 +15,7 @@ from xmpp_server.storage.database import Database
 from xmpp_server.storage.offline import inbox
 from xmpp_server.storage.roster import ITEM, Roster, RosterItem, is_current, is_owner, is_version, item_of
 from xmpp_server.storage.statement import Statement
+from xmpp_server.storage.vcards import vcards
 
 _NUMBER: Final = [column.name for column in ITEM].index("version")
 
@@ -23,7 +24,7 @@ def _part(kind: int, **columns: Any) -> Select[Any]:
     return select(literal_column(str(kind)), *(columns.get(column.name, null()).label(column.name) for column in ITEM))
 
 
-_CONTACT, _BLOCKED, _VERSION, _WAITING = range(4)
+_CONTACT, _BLOCKED, _VERSION, _WAITING, _PHOTO = range(5)
 _NOBODY: Final[frozenset[JID]] = frozenset()  # an empty one of its own takes 216 bytes
 _version = select(counters.c.value).where(is_version).scalar_subquery()
 _STATE: Final = Statement(
@@ -34,17 +35,20 @@ _STATE: Final = Statement(
         _part(_WAITING, version=func.coalesce(func.max(inbox.c.id), 0))
         .select_from(inbox)
         .where(inbox.c.account == bindparam("account")),
+        _part(_PHOTO, jid=vcards.c.photo).where(vcards.c.account == bindparam("account")),
     )
 )
 
 
 @dataclass(frozen=True, slots=True)
 class LoginState:
-    """Roster, blocklist, and the id of the newest message that waits (0: none does), all of one moment."""
+    """Roster, blocklist, the id of the newest message that waits (0: none does), and the hash of the photo in the vCard
+    (empty: there is none), all of one moment."""
 
     roster: Roster
     blocked: frozenset[JID]
     newest: int
+    photo: str
 
 
 async def login_state(database: Database, account: JID) -> LoginState | None:
@@ -53,6 +57,7 @@ async def login_state(database: Database, account: JID) -> LoginState | None:
     blocked: set[JID] = set()
     version: int | None = None
     newest = 0
+    photo = ""
     for kind, *columns in await database.all(_STATE, account=str(account)):
         if kind == _CONTACT:
             item = item_of(columns)
@@ -61,8 +66,10 @@ async def login_state(database: Database, account: JID) -> LoginState | None:
             blocked.add(JID.parse(columns[0]))
         elif kind == _VERSION:
             version = columns[_NUMBER]
+        elif kind == _PHOTO:
+            photo = columns[0]
         else:
             newest = columns[_NUMBER]
     if version is None:
         return None
-    return LoginState(Roster(version, items), frozenset(blocked) if blocked else _NOBODY, newest)
+    return LoginState(Roster(version, items), frozenset(blocked) if blocked else _NOBODY, newest, photo)

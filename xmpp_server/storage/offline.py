@@ -10,14 +10,35 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, bindparam, delete, func, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    LargeBinary,
+    Table,
+    bindparam,
+    delete,
+    func,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
+from xmpp_server.protocol import ns
+from xmpp_server.protocol import retraction as retractions
 from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.storage.database import Database
 from xmpp_server.storage.schema import Address, metadata, owner
 from xmpp_server.storage.statement import Statement
 from xmpp_server.storage.transaction import Transaction
+
+_CANDIDATES: Final = 8
+_STAYS: Final = frozenset({(ns.DELAY, "delay"), (ns.STANZA_ID, "stanza-id")})
+"""What is left of a retracted message beside its tombstone: it bears the same time and id as ever."""
+_HAS_MARK: Final = text("mark IS NOT NULL")
 
 inbox: Final = Table(
     "inbox",
@@ -28,7 +49,9 @@ inbox: Final = Table(
     Column("stanza", LargeBinary, nullable=False),
     Column("received", BigInteger, nullable=False),
     Column("expires", BigInteger, nullable=False),
+    Column("mark", BigInteger),
     Index("inbox_by_expiry", "expires"),
+    Index("inbox_by_mark", "account", "mark", "id", sqlite_where=_HAS_MARK, postgresql_where=_HAS_MARK),
 )
 
 _is_owner = inbox.c.account == bindparam("account")
@@ -56,12 +79,22 @@ _PURGE: Final = Statement(
         )
     )
 )
+_MARKED: Final = Statement(
+    select(inbox.c.id, inbox.c.stanza)
+    .where(_is_owner, inbox.c.mark == bindparam("mark"), _HAS_MARK)
+    .order_by(inbox.c.id.desc())
+    .limit(_CANDIDATES)
+)
+_ENTOMB: Final = Statement(
+    update(inbox).where(_is_owner, inbox.c.id == bindparam("id")).values(mark=None, stanza=bindparam("stanza"))
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message to be kept. `id` goes up with each of an account; `received` and `expires` are in microseconds; with
-    `quota` messages of the account in the inbox already it is refused (None: never)."""
+    `quota` messages of the account in the inbox already it is refused (None: never). `mark` is what a later retraction
+    finds it by; `retraction` is the message itself if it retracts another one, which becomes a tombstone."""
 
     account: JID
     id: int
@@ -70,6 +103,8 @@ class Message:
     received: int
     expires: int
     quota: int | None = None
+    mark: int | None = None
+    retraction: Stanza | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +151,16 @@ class Offline:
                         "stanza": message.stanza,
                         "received": message.received,
                         "expires": message.expires,
+                        "mark": message.mark,
                     }
                 )
             if len(rows) == 1:
                 await transaction.run(_STORE, **rows[0])
             elif rows:
                 await transaction.many(_STORE, rows)
+            for message in messages:
+                if message.retraction is not None and (message.account, message.id) not in refused:
+                    await _retract(transaction, message, message.retraction)
             return refused
 
         return await self._database.write(work)
@@ -151,3 +190,14 @@ class Offline:
     async def purge(self, *, now: int, limit: int = 1000) -> int:
         """Remove what has expired, of all accounts and at most so many; how many there were."""
         return await self._database.run(_PURGE, now=now, limit=limit)
+
+
+async def _retract(transaction: Transaction, message: Message, retraction: Stanza) -> None:
+    """XEP-0424 §4 also for what still waits; of several with the same id the newest."""
+    assert retraction.sender is not None
+    mark = retractions.mark(retraction.sender, retractions.retracted_id(retraction))
+    for id_, original in await transaction.all(_MARKED, account=str(message.account), mark=mark):
+        tombstone = retractions.tombstone(original, retraction, message.received, _STAYS)
+        if tombstone is not None:
+            await transaction.run(_ENTOMB, account=str(message.account), id=id_, stanza=tombstone)
+            return

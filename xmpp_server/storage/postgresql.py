@@ -134,6 +134,9 @@ class PostgreSQLDriver(Driver):
         except Unavailable as error:
             _fail(units, error)
 
+    async def scrub(self) -> None:
+        """Vacuum and the recycling of the log do it."""
+
     async def close(self) -> None:
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT):

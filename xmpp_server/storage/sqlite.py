@@ -28,7 +28,10 @@ _PRAGMAS: Final = (
     "PRAGMA journal_size_limit=67108864",
     "PRAGMA wal_autocheckpoint=8000",  # pages: what changes often is copied into the database less often
     "PRAGMA temp_store=MEMORY",
+    "PRAGMA secure_delete=ON",  # what is deleted is overwritten, for `scrub`
 )
+_SCRUB_PATIENCE: Final = 50
+"""Milliseconds that writers wait, at most, for a reader that `scrub` has to wait for."""
 _ROWS: Final = (64, 8)
 """Rows that are inserted by one statement. `executemany` gives the interpreter's lock away for each row, and then waits
 up to its switch interval for it, 5 ms, while the loop is busy."""
@@ -109,6 +112,21 @@ class SQLiteTransaction(Transaction):
         except sqlite3.Error as error:
             raise meaning(error) from error
 
+    async def scrub(self, known: int) -> int:
+        """Copy the write-ahead log into the database, where what was deleted is overwritten, and empty it; returns the
+        number of changes so far. Does nothing if that is `known`. Returns `known` where a reader is in the way."""
+        connection = self._connection
+        changes = connection.total_changes
+        if changes == known:
+            return known
+        try:
+            connection.execute(f"PRAGMA busy_timeout={_SCRUB_PATIENCE}")
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute(f"PRAGMA busy_timeout={int(_BUSY_TIMEOUT * 1000)}")
+        except sqlite3.Error as error:
+            raise meaning(error) from error
+        return known if busy else changes
+
 
 def _drive(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
@@ -186,6 +204,7 @@ class SQLiteDriver(Driver):
     def __init__(self, writer: sqlite3.Connection, readers: Sequence[sqlite3.Connection]) -> None:
         self._writer = _Threads([writer], "sqlite writer")
         self._readers = _Threads(readers, "sqlite reader")
+        self._scrubbed = 0
 
     async def read(self, work: Work[T]) -> T:
         return await self._readers.run(work)
@@ -195,6 +214,13 @@ class SQLiteDriver(Driver):
             await commit(units, transaction)
 
         await self._writer.run(together)
+
+    async def scrub(self) -> None:
+        async def work(transaction: Transaction) -> int:
+            assert isinstance(transaction, SQLiteTransaction)
+            return await transaction.scrub(self._scrubbed)
+
+        self._scrubbed = await self._writer.run(work)
 
     async def close(self) -> None:
         await self._readers.close()

@@ -7,14 +7,18 @@ from xmpp_server.storage.accounts import Accounts
 from xmpp_server.storage.archive import Archive
 from xmpp_server.storage.archive_preferences import ArchivePreferences
 from xmpp_server.storage.blocking import Blocking
+from xmpp_server.storage.capabilities import Capabilities
 from xmpp_server.storage.database import Database
 from xmpp_server.storage.last_activity import LastActivities
 from xmpp_server.storage.login import LoginState, login_state
 from xmpp_server.storage.offline import Offline
+from xmpp_server.storage.private_xml import PrivateXML
+from xmpp_server.storage.pubsub import PubSub
 from xmpp_server.storage.reports import Reports
 from xmpp_server.storage.roster import Rosters
 from xmpp_server.storage.secrets import Secrets
 from xmpp_server.storage.sessions import Sessions
+from xmpp_server.storage.vcards import VCards
 
 
 class Store:
@@ -28,10 +32,14 @@ class Store:
         self.archive = Archive(database)
         self.archive_preferences = ArchivePreferences(database)
         self.blocking = Blocking(database)
+        self.capabilities = Capabilities(database)
         self.last_activity = LastActivities(database)
+        self.private_xml = PrivateXML(database)
+        self.pubsub = PubSub(database)
         self.reports = Reports(database)
         self.secrets = Secrets(database)
         self.sessions = Sessions(database)
+        self.vcards = VCards(database)
 
     @staticmethod
     async def open(url: str) -> Store:

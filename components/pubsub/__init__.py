@@ -1,0 +1,146 @@
+"""A publish-subscribe service at a domain of its own, on which the host's administrators make nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from xmpp_server.port import Component, ComponentOptions, Port
+from xmpp_server.protocol import ns
+from xmpp_server.protocol.disco import Identity, Info
+from xmpp_server.protocol.element import Element
+from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.pubsub.config import SERVICE_ACCESS_MODELS, NodeConfig
+from xmpp_server.pubsub.engine import Engine
+from xmpp_server.pubsub.errors import NS, OWNER
+from xmpp_server.pubsub.face import Count
+from xmpp_server.pubsub.requests import FEATURES, Requests
+from xmpp_server.storage.database import Database
+from xmpp_server.storage.pubsub import Item, PubSub
+
+
+class PubSubOptions(ComponentOptions, frozen=True):
+    """How much the service keeps."""
+
+    subdomain: str = "pubsub"
+    nodes: Count = 10_000
+    """Nodes of the service."""
+    items: Count = 1000
+    """Items of one node, which is what `max` stands for."""
+    item_bytes: Count = 262_144
+    """Octets of one item."""
+    subscribers: Count = 100_000
+    """Subscriptions at one node."""
+    publishes_per_minute: Count = 600
+    """Items that one account may publish in a minute."""
+
+
+class ServiceFace:
+    """What the engine has to know of the service (`xmpp_server.pubsub.face.Face`): it has no roster and no presence."""
+
+    models = SERVICE_ACCESS_MODELS
+    auto_creates = False
+    names_publishers = True
+
+    def __init__(self, port: Port, options: PubSubOptions) -> None:
+        self._port = port
+        self.limits = options
+
+    def default(self, node: str) -> NodeConfig:
+        """Open, with some items."""
+        return NodeConfig(max_items=min(20, self.limits.items))
+
+    def effective(self, node: str, config: NodeConfig) -> NodeConfig:
+        """As it is."""
+        return config
+
+    def may_create(self, owner: JID, jid: JID) -> bool:
+        """Administrators."""
+        return jid in self._port.admins
+
+    async def groups(self, owner: JID, jid: JID) -> Collection[str] | None:
+        """None."""
+        return None
+
+    async def followers(self, owner: JID, node: str) -> Collection[JID]:
+        """Nobody without a subscription."""
+        return ()
+
+    async def send(self, stanza: Stanza) -> None:
+        """Through the port."""
+        await self._port.send(stanza)
+
+    async def published(self, owner: JID, node: str, items: Sequence[Item], by: JID | None) -> None:
+        """Nobody else wants to know."""
+
+    async def retracted(self, owner: JID, node: str, ids: Sequence[str], by: JID | None) -> None:
+        """Nobody else wants to know."""
+
+
+class Service(Component):
+    """Answers requests at its domain."""
+
+    name = "pubsub"
+    title = "Publish-subscribe"
+    Options = PubSubOptions
+
+    def __init__(self, port: Port, database: Database, options: PubSubOptions) -> None:
+        self._port = port
+        self._face = ServiceFace(port, options)
+        self.engine = Engine(self._face, PubSub(database))
+        self._requests = Requests(self.engine)
+        self.options = options
+
+    async def start(self) -> None:
+        """There is nothing to be loaded."""
+        self._port.receive(self.handle)
+
+    def reconfigure(self, options: PubSubOptions) -> None:
+        """The limits are others."""
+        self.options = self._face.limits = options
+
+    async def handle(self, stanza: Stanza) -> asyncio.Future[Any] | None:
+        """Requests are answered; messages are for nobody here, and presence says nothing to the service."""
+        if stanza.name == "iq" and stanza.type in ("get", "set"):
+            await self._port.send(stanza.result(*await self._answer(stanza)))
+        elif stanza.name == "message" and stanza.type != "error":
+            raise StanzaError("service-unavailable")
+        return None
+
+    async def _answer(self, stanza: Stanza) -> tuple[Element, ...]:
+        if stanza.to != self._port.jid or stanza.sender is None:
+            raise StanzaError("item-not-found")
+        if not stanza.id or len(stanza.children) != 1:
+            raise StanzaError("bad-request", "a request has an id and exactly one child element")
+        payload = stanza.parse(stanza.children[0])
+        if payload.name == "pubsub" and payload.ns in (NS, OWNER):
+            answer = await self._requests.answer(self._port.jid, stanza.sender, stanza.type, payload)
+            return () if answer is None else (answer,)
+        if stanza.type == "get" and (payload.ns, payload.name) == (ns.DISCO_INFO, "query"):
+            return (await self._info(payload.get("node"), stanza.sender),)
+        if stanza.type == "get" and (payload.ns, payload.name) == (ns.DISCO_ITEMS, "query"):
+            return (await self._items(payload.get("node"), stanza.sender),)
+        raise StanzaError("service-unavailable")
+
+    async def _info(self, node: str, sender: JID) -> Element:
+        if node:
+            form = await self._requests.meta_data(self._port.jid, node, sender)
+            return Info.of([Identity("pubsub", "leaf")], {NS, ns.DISCO_INFO}, [form], node).element()
+        features = FEATURES | {ns.DISCO_INFO, ns.DISCO_ITEMS}
+        return Info.of([Identity("pubsub", "service", name=self.title)], features).element()
+
+    async def _items(self, node: str, sender: JID) -> Element:
+        jid = self._port.jid
+        query = Element(ns.DISCO_ITEMS, "query", {"node": node} if node else {})
+        if node:
+            for item in await self.engine.items(jid, node, by=sender):
+                query.add(Element(ns.DISCO_ITEMS, "item", {"jid": str(jid), "name": item.id}))
+            return query
+        for name, config in await self.engine.nodes(jid):
+            if config.access_model != "whitelist":
+                attrs = {"jid": str(jid), "node": name, **({"name": config.title} if config.title else {})}
+                query.add(Element(ns.DISCO_ITEMS, "item", attrs))
+        return query

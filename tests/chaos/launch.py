@@ -1,0 +1,102 @@
+"""Starts the server so that it kills itself at a point around a commit, chosen by the test. Nothing of this is in the
+server: the points are wrapped around its classes here.
+
+    CHAOS_POINT='after COMMIT' CHAOS_COUNT=17 python -m tests.chaos.launch serve --config …
+
+It is killed when it passes the point for the 17th time. `amid COMMIT` is some time after the statement has begun.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from typing import Any, Final
+
+from xmpp_server.cli import main
+from xmpp_server.net.connection import Connection
+from xmpp_server.storage.batch import Unit
+from xmpp_server.storage.postgresql import PostgreSQLTransaction
+from xmpp_server.storage.sqlite import SQLiteTransaction
+
+POINTS: Final = (
+    "before BEGIN",
+    "after BEGIN",
+    "before COMMIT",
+    "amid COMMIT",
+    "after COMMIT",
+    "before the writers know",
+    "after a writer knows",
+    "before bytes leave",
+    "after bytes left",
+)
+_LONGEST_COMMIT: Final = 0.004  # seconds
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_soon() -> None:
+    def dying() -> None:
+        time.sleep(random.random() * _LONGEST_COMMIT)
+        _die()
+
+    threading.Thread(target=dying).start()
+
+
+class _Point:
+    """Kills at the so manieth passage of the point of this name, if it is the one."""
+
+    def __init__(self, name: str, count: int) -> None:
+        self._name = name
+        self._left = count
+
+    def passed(self, name: str) -> None:
+        if name != self._name:
+            return
+        self._left -= 1
+        if self._left == 0:
+            if name.startswith("amid"):
+                _die_soon()
+            else:
+                _die()
+
+
+def _arm(point: _Point) -> None:
+    for kind in (SQLiteTransaction, PostgreSQLTransaction):
+        _arm_transaction(kind, point)
+    _around(Unit, "settle", point, "before the writers know", "after a writer knows")
+    _around(Connection, "flush", point, "before bytes leave", "after bytes left")
+
+
+def _arm_transaction(kind: Any, point: _Point) -> None:
+    control = kind.control
+
+    async def watched(self: Any, command: str) -> None:
+        point.passed(f"before {command}")
+        point.passed(f"amid {command}")
+        await control(self, command)
+        point.passed(f"after {command}")
+
+    kind.control = watched
+
+
+def _around(kind: Any, name: str, point: _Point, before: str, after: str) -> None:
+    method = getattr(kind, name)
+
+    def watched(self: Any) -> Any:
+        point.passed(before)
+        result = method(self)
+        point.passed(after)
+        return result
+
+    setattr(kind, name, watched)
+
+
+if __name__ == "__main__":
+    _arm(_Point(os.environ["CHAOS_POINT"], int(os.environ["CHAOS_COUNT"])))
+    sys.exit(main())

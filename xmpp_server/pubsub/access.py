@@ -1,0 +1,61 @@
+"""Who may do what at a node: access models (XEP-0060 §4.5), publish models, affiliations (§4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.pubsub import NodeRow
+
+from .config import NodeConfig
+from .errors import refuse
+
+AFFILIATIONS: Final = ("owner", "publisher", "publish-only", "member", "none", "outcast")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node as one request finds it; `config` is the one that is applied."""
+
+    owner: JID
+    name: str
+    config: NodeConfig
+    row: NodeRow
+
+    def affiliation(self, jid: JID) -> str:
+        """The affiliation of a bare address; the account is the owner of its own nodes."""
+        return "owner" if jid.bare == self.owner else self.row.affiliations.get(jid.bare, "none")
+
+    def is_subscribed(self, jid: JID) -> bool:
+        """Whether any resource of the bare address has a subscription that counts."""
+        return any(each.jid.bare == jid.bare and each.state == "subscribed" for each in self.row.subscriptions.values())
+
+    def reading_error(self, jid: JID, groups: Collection[str] | None) -> StanzaError | None:
+        """Why this address may not read (§6.5.9), None: it may. `groups` as `Face.groups` has them."""
+        affiliation = self.affiliation(jid)
+        if affiliation in ("owner", "publisher", "member"):
+            return None
+        if affiliation in ("outcast", "publish-only"):
+            return refuse("forbidden")
+        model = self.config.access_model
+        if model == "presence" and groups is None:
+            return refuse("not-authorized", "presence-subscription-required")
+        if model == "roster" and not set(groups or ()) & set(self.config.roster_groups_allowed):
+            return refuse("not-authorized", "not-in-roster-group")
+        if model == "whitelist":
+            return refuse("not-allowed", "closed-node")
+        if model == "authorize" and not self.is_subscribed(jid):
+            return refuse("not-authorized", "not-subscribed")
+        return None
+
+    def publishing_error(self, jid: JID) -> StanzaError | None:
+        """Why this address may not publish (§7.1.3.1), None: it may."""
+        affiliation, model = self.affiliation(jid), self.config.publish_model
+        if affiliation in ("owner", "publisher", "publish-only"):
+            return None
+        if affiliation != "outcast" and (model == "open" or (model == "subscribers" and self.is_subscribed(jid))):
+            return None
+        return refuse("forbidden")

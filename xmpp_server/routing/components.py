@@ -1,0 +1,110 @@
+"""The route to components in this process, and their ports (XEP-0114 is for those outside)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any, Final
+
+import structlog
+
+from xmpp_server.port import Delivery, Handler
+from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.storage.errors import StorageError
+from xmpp_server.util.tasks import keep
+
+from .effects import Effect
+from .entry import Entry
+from .host import Passage
+from .router import Router
+
+_log = structlog.get_logger()
+
+_ENVELOPE: Final = 500  # octets that a stanza takes beside its payload, about
+
+
+class LocalPort:
+    """The port of a component in this process."""
+
+    def __init__(self, router: Router, jid: JID, admins: Collection[JID]) -> None:
+        self.jid = jid
+        self.admins = admins
+        self.handler: Handler | None = None
+        self._router = router
+
+    async def send(self, stanza: Stanza) -> Delivery | None:
+        """As `Port` has it."""
+        if stanza.sender is None:
+            stanza = stanza.stamped(sender=self.jid)
+        elif stanza.sender.domain != self.jid.domain:
+            raise ValueError(f"a stanza of {self.jid} is not from {stanza.sender}")
+        if stanza.to is None:
+            raise ValueError("a stanza of a component is to somebody")
+        passage = Passage(stanza)
+        await self._router.route(passage)
+        effect = passage.effect
+        return effect if isinstance(effect, Entry) else passage.entry
+
+    def receive(self, handler: Handler) -> None:
+        """As `Port` has it."""
+        self.handler = handler
+
+
+class ComponentRoute:
+    """Takes every stanza to the domain of a component."""
+
+    name = "components"
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    async def take(self, passage: Passage) -> bool:
+        """Give the stanza to its component; False if its domain is none. Raises StanzaError for its sender."""
+        stanza = passage.stanza
+        assert stanza.to is not None
+        port = self._router.components.get(stanza.to.domain)
+        if port is None:
+            return False
+        if port.handler is None:
+            raise StanzaError("service-unavailable")
+        if stanza.type == "error":
+            # it may answer what the component is sending right now, and must not come to it in the middle of that
+            keep(_tell(port.handler, stanza), "error for a component")
+            return True
+        pending = await port.handler(stanza)
+        if pending is not None:
+            self._wait(passage, pending)
+        return True
+
+    def _wait(self, passage: Passage, pending: asyncio.Future[Any]) -> None:
+        effect = passage.effect = Effect()
+        session = passage.session
+        size = len(passage.stanza.payload) + _ENVELOPE
+        if session is not None:
+            session.budget.take(size)
+
+        def done(pending: asyncio.Future[Any]) -> None:
+            if session is not None:
+                session.budget.give(size)
+            error = asyncio.CancelledError() if pending.cancelled() else pending.exception()
+            if error is None:
+                effect.stands()
+            else:
+                keep(self._refuse(passage, error, effect), "bounce")
+
+        pending.add_done_callback(done)
+
+    async def _refuse(self, passage: Passage, error: BaseException, effect: Effect) -> None:
+        if isinstance(error, StorageError):
+            error = StanzaError("resource-constraint", "the server cannot keep this at the moment")
+        elif not isinstance(error, StanzaError):
+            _log.error("component_failed", kind=passage.stanza.name, exc_info=error)
+            error = StanzaError("internal-server-error")
+        await self._router.bounce(passage, error)
+        effect.stands()
+
+
+async def _tell(handler: Handler, stanza: Stanza) -> None:
+    await handler(stanza)

@@ -50,6 +50,11 @@ strangers = 10000
 [modules.archive]
 enabled = $ARCHIVE
 
+[components.muc]
+create = "anyone"
+rooms_per_hour = 0
+archive = $ARCHIVE
+
 [modules.contact]
 abuse = ["mailto:abuse@localhost", "xmpp:abuse@localhost"]
 admin = ["mailto:admin@localhost", "xmpp:admin@localhost"]

@@ -10,6 +10,7 @@ import structlog
 from xmpp_server.config.options import Host as HostConfig
 from xmpp_server.port import Component, Port
 from xmpp_server.protocol.jid import JID
+from xmpp_server.routing.account import Accounts
 from xmpp_server.routing.components import LocalPort
 from xmpp_server.routing.host import DiscoItem, Host
 from xmpp_server.routing.router import Router
@@ -22,10 +23,11 @@ _log = structlog.get_logger()
 class Components:
     """All components of all hosts, by domain."""
 
-    def __init__(self, router: Router, database: Database) -> None:
+    def __init__(self, router: Router, accounts: Accounts, database: Database) -> None:
         self.running: dict[str, Component] = {}
         self._ports: dict[str, LocalPort] = {}
         self._router = router
+        self._accounts = accounts
         self._database = database
         self._started = False
 
@@ -39,7 +41,9 @@ class Components:
             jid = JID.parse(f"{settings.options.subdomain}.{host.domain}")
             component = self.running.get(jid.domain)
             if component is None or type(component) is not known[name]:
-                component = self._mount(known[name], LocalPort(self._router, jid, admins), settings.options)
+                component = self._mount(
+                    known[name], LocalPort(self._router, self._accounts, jid, admins), settings.options
+                )
             elif component.options != settings.options:
                 component.reconfigure(settings.options)
             self._ports[jid.domain].admins = admins

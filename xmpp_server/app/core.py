@@ -55,7 +55,7 @@ class Core:
             LocalRoute(self.router, self.accounts, self.ledger, self.presence, self.subscriptions)
         )
         self.router.routes.append(ComponentRoute(self.router))
-        self.components = Components(self.router, store.database)
+        self.components = Components(self.router, self.accounts, store.database)
         self.modules: dict[str, dict[str, Module]] = {}
         """By domain and name: all that are in use."""
         self._store = store

@@ -24,6 +24,7 @@ from xmpp_server.session.restart import Restart
 from xmpp_server.session.rosters import LiveRosters
 from xmpp_server.session.subscriptions import Subscriptions
 from xmpp_server.storage.store import Store
+from xmpp_server.util.http import Routes
 
 from .components import Components
 
@@ -51,6 +52,7 @@ class Core:
         )
         self.restart = Restart(self.router, self.accounts, self.ledger, store.sessions, self.binder)
         self.passwords = Passwords(config.options.sasl.iterations)
+        self.http = Routes()
         self.router.routes.append(
             LocalRoute(self.router, self.accounts, self.ledger, self.presence, self.subscriptions)
         )
@@ -60,7 +62,7 @@ class Core:
         """By domain and name: all that are in use."""
         self._store = store
         sessions = (self.rosters, self.subscriptions, self.presence, self.binder, self.passwords)
-        own = (self.router, self.accounts, self.ledger, self.resends, *sessions, store)
+        own = (self.router, self.accounts, self.ledger, self.resends, self.http, *sessions, store)
         self._parts: dict[Any, Any] = {type(part): part for part in (*own, *vars(store).values())}
         for domain, host in config.hosts.items():
             self.add_host(domain, host.modules)

@@ -157,6 +157,7 @@ class App:
                     continue
                 port = server.sockets[0].getsockname()[1]  # where any port will do, the same on all addresses
                 self.addresses.append((kind, address, port))
+        self.core.site.port = next((port for kind, _, port in self.addresses if kind == "https"), 0)
         if not self.addresses:
             raise OSError("there is no address to listen on")
 

@@ -19,6 +19,7 @@ from xmpp_server.storage.rooms import Rooms
 from xmpp_server.storage.roster import Rosters
 from xmpp_server.storage.secrets import Secrets
 from xmpp_server.storage.sessions import Sessions
+from xmpp_server.storage.uploads import Uploads
 from xmpp_server.storage.vcards import VCards
 
 
@@ -41,6 +42,7 @@ class Store:
         self.rooms = Rooms(database)
         self.secrets = Secrets(database)
         self.sessions = Sessions(database)
+        self.uploads = Uploads(database)
         self.vcards = VCards(database)
 
     @staticmethod

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -135,6 +136,22 @@ class Routes:
             if path.startswith(route.path) and route.host in ("", host):
                 return route, path[len(route.path) :]
         return None
+
+
+@dataclass(slots=True)
+class Site:
+    """How what is served is reached, and where files may be kept."""
+
+    routes: Routes
+    data: Path
+    base: str = ""
+    """The URL from outside, without a slash at its end; empty: that of the HTTPS port."""
+    port: int = 0
+    """The HTTPS port that is listened on; 0: none."""
+
+    def url(self, host: str) -> str:
+        """The URL that paths are appended to."""
+        return self.base or f"https://{host}:{self.port}"
 
 
 def text(status: int, line: str, **headers: Any) -> web.Response:

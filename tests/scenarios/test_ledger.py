@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
+from tests.waiting import until
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.effects import Effect
@@ -228,12 +229,6 @@ class _Away:
             return await write(messages)
 
         monkeypatch.setattr(world.store.offline, "keep", keep)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_while_the_database_is_away_only_its_own_bytes_pause_a_session(

@@ -60,6 +60,14 @@ async def server(make_server: MakeServer) -> RunningServer:
     return await make_server()
 
 
+@pytest.fixture
+async def people(server: RunningServer) -> RunningServer:
+    """A server on which Romeo and Juliet have accounts."""
+    await server.account("romeo")
+    await server.account("juliet")
+    return server
+
+
 @pytest_asyncio.fixture
 async def log_in(server: RunningServer) -> AsyncIterator[LogIn]:
     """Makes clients with slixmpp that are logged in; `online=False`: without roster and presence. What else is said is

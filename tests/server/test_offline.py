@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import slixmpp
 
+from tests.waiting import until
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.offline import Message
 
@@ -15,12 +15,6 @@ from .running import PASSWORD, RunningServer
 
 MESSAGES = 3000
 BODY = "x" * 2000
-
-
-async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def client(server: RunningServer, address: str) -> Any:

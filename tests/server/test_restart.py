@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-
-import pytest
 
 from tests.server.conftest import MakeServer
 from tests.server.managed_client import SM, ManagedClient
 from tests.server.running import RunningServer
+from tests.waiting import until
 from xmpp_server.protocol.caps import Caps
 from xmpp_server.protocol.disco import Identity, Info
 from xmpp_server.protocol.jid import JID
 
 JULIET = "juliet@localhost/balcony"
-
-
-@pytest.fixture
-async def people(server: RunningServer) -> RunningServer:
-    """A server on which Romeo and Juliet have accounts."""
-    await server.account("romeo")
-    await server.account("juliet")
-    return server
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def silence(client: ManagedClient) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
@@ -11,23 +10,10 @@ from tests.server.conftest import MakeServer
 from tests.server.managed_client import SM, ManagedClient
 from tests.server.raw_client import Closed, RawClient
 from tests.server.running import RunningServer
+from tests.waiting import until
 from xmpp_server.protocol import ns
 
 JULIET = "juliet@localhost/balcony"
-
-
-@pytest.fixture
-async def people(server: RunningServer) -> RunningServer:
-    """A server on which Romeo and Juliet have accounts."""
-    await server.account("romeo")
-    await server.account("juliet")
-    return server
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def hibernates(server: RunningServer, address: str) -> bool:

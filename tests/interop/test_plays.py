@@ -31,7 +31,6 @@ WITHOUT: Final = {
     "issue505": "XEP-0045",
     "issue978*": "XEP-0045",
     "issue1224": "XEP-0045",
-    "mam_*": "XEP-0313",
     "muc_*": "XEP-0045",
     "pep_itemreply": "pubsub#itemreply of XEP-0060 §7.1.2.3",
     "pep_publish_subscribe": "asks each account for the capabilities of a client, and counts roster versions from 1",
@@ -60,7 +59,7 @@ def port(tmp_path: Path, database_url: str) -> Iterator[int]:
     port = free_port()
     started = subprocess.run(
         [ROOT / "bench/start.sh", tmp_path / "server", str(port)],
-        env={**os.environ, "DATABASE_URL": database_url},
+        env={**os.environ, "DATABASE_URL": database_url, "MAM": "1"},
         stdout=subprocess.PIPE,
         check=True,
     )

@@ -5,6 +5,7 @@
 # env: ADMIN_PASSWORD (password): of admin@localhost, taken when DIR is empty
 #      DATABASE_URL: as the option database.url; without it SQLite in DIR
 #      DIRECT_TLS_PORT: without it there is no such port
+#      HTTP_PORT, HTTPS_PORT: without them there are no such ports
 #      MAM=0|1: the archive, off without it
 set -euo pipefail
 [ $# = 2 ] || { echo "usage: start.sh DIR PORT" >&2; exit 2; }
@@ -16,6 +17,8 @@ for i in $(seq 100); do answers "$PORT" || break; sleep 0.1; [ "$i" = 100 ] && {
 
 DIRECT_TLS="enabled = false"; [ -z "${DIRECT_TLS_PORT:-}" ] || DIRECT_TLS="port = $DIRECT_TLS_PORT"
 ARCHIVE=false; [ "${MAM:-0}" = 0 ] || ARCHIVE=true
+HTTP="enabled = false"; [ -z "${HTTP_PORT:-}" ] || HTTP="port = $HTTP_PORT"
+HTTPS="enabled = false"; [ -z "${HTTPS_PORT:-}" ] || HTTPS="port = $HTTPS_PORT"
 DATABASE=""; [ -z "${DATABASE_URL:-}" ] || DATABASE="url = '$DATABASE_URL'"
 (umask 077; cat > "$D/xmpp-server.toml" <<TOML
 [server]
@@ -28,6 +31,10 @@ addresses = ["127.0.0.1"]
 port = $PORT
 [listen.direct_tls]
 $DIRECT_TLS
+[listen.http]
+$HTTP
+[listen.https]
+$HTTPS
 [tls]
 starttls = "optional"
 
@@ -50,6 +57,11 @@ strangers = 10000
 [modules.archive]
 enabled = $ARCHIVE
 
+[components.muc]
+create = "anyone"
+rooms_per_hour = 0
+archive = $ARCHIVE
+
 [modules.contact]
 abuse = ["mailto:abuse@localhost", "xmpp:abuse@localhost"]
 admin = ["mailto:admin@localhost", "xmpp:admin@localhost"]
@@ -58,6 +70,38 @@ sales = ["xmpp:sales@localhost"]
 security = ["xmpp:security@localhost"]
 status = ["gopher://status.localhost"]
 support = ["https://localhost/support.html", "xmpp:support@localhost"]
+
+# Names of a test's own: nobody is asked there.
+[[modules.external_services.services]]
+type = "stun"
+host = "default.example"
+port = 9876
+[[modules.external_services.services]]
+type = "turn"
+host = "default.example"
+port = 9876
+username = "john"
+password = "password"
+[[modules.external_services.services]]
+type = "turn"
+host = "default.example"
+port = 9876
+username = "jane"
+password = "password"
+[[modules.external_services.services]]
+type = "ftp"
+host = "default.example"
+port = 2121
+transport = "tcp"
+username = "john"
+password = "password"
+[[modules.external_services.services]]
+type = "ftp"
+host = "ftp.example.com"
+port = 21
+transport = "tcp"
+username = "john"
+password = "password"
 
 [hosts.localhost]
 admins = ["admin"]

@@ -72,6 +72,11 @@ class Port(Protocol):
         """
         ...
 
+    def resumes(self, jid: JID) -> bool:
+        """Whether this full address is a session of ours whose client can come back to it (XEP-0198 §5), also when the
+        server was stopped and started meanwhile; False where nothing is known of it."""
+        ...
+
     def receive(self, handler: Handler) -> None:
         """Give every stanza to the domain, and to all addresses at it, to this handler. One sender's stanzas come in
         their order."""

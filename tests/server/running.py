@@ -37,6 +37,11 @@ addresses = ["{address}"]
 port = 0
 [listen.direct_tls]
 port = 0
+[listen.http]
+port = 0
+addresses = ["{address}"]
+[listen.https]
+port = 0
 """
 
 
@@ -55,6 +60,8 @@ class RunningServer:
         self.port = self._port("c2s")
         """Of STARTTLS."""
         self.direct_tls_port = self._port("c2s direct TLS")
+        self.http_port = self._port("http")
+        self.https_port = self._port("https")
         self.hang_up: list[Callable[[], None]] = []
         """What ends the connections that a test may have left open, so that the server need not wait for them."""
         self._store = store
@@ -115,4 +122,4 @@ class RunningServer:
         return jid
 
     def _port(self, kind: str) -> int:
-        return next(port for name, _, port in self.app.addresses if name == kind)
+        return next((port for name, _, port in self.app.addresses if name == kind), 0)

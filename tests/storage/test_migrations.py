@@ -21,7 +21,7 @@ from xmpp_server.storage.roster import RosterItem
 from xmpp_server.storage.schema import metadata
 from xmpp_server.storage.store import Store
 
-LEADING = {"secrets": "host", "capabilities": "host"}  # what all accounts share, by what it is
+LEADING = {"secrets": "host", "capabilities": "host", "pubsub": "owner", "room": "room", "rooms": "room"}
 ADD_COLUMN = """
 import sqlalchemy as sa
 from alembic import op
@@ -132,7 +132,7 @@ async def test_revisions_are_numbered_in_one_row(bare_url: str) -> None:
 
 async def test_every_table_leads_with_its_owner(database_url: str) -> None:
     for name, table in (await connected(database_url, shape)).items():
-        assert table["key"][0] == LEADING.get(name, "owner" if name.startswith("pubsub_") else "account"), name
+        assert table["key"][0] == LEADING.get(name.partition("_")[0], "account"), name
 
 
 async def test_what_is_up_to_date_is_found_so_quickly(database_url: str) -> None:

@@ -6,19 +6,32 @@ import importlib
 import pkgutil
 import re
 import sqlite3
+from collections.abc import Iterator
 
 import asyncpg
 import pytest
 
 import xmpp_server.storage
+from xmpp_server.storage import archive, rooms
 from xmpp_server.storage.statement import Statement
 
-STATEMENTS = {
-    f"{module.name}.{name}": value
-    for module in pkgutil.iter_modules(xmpp_server.storage.__path__)
-    for name, value in vars(importlib.import_module(f"xmpp_server.storage.{module.name}")).items()
-    if isinstance(value, Statement)
-}
+
+def statements() -> Iterator[tuple[str, Statement]]:
+    """All statements of the repositories, by file and name; those of archives by table, name and kind of query."""
+    for module in pkgutil.iter_modules(xmpp_server.storage.__path__):
+        for name, value in vars(importlib.import_module(f"xmpp_server.storage.{module.name}")).items():
+            if isinstance(value, Statement):
+                yield f"{module.name}.{name}", value
+    for table, logs in (("archive", archive._OF_ACCOUNTS), ("room_log", rooms._OF_ROOMS)):
+        for name, value in vars(logs).items():
+            if isinstance(value, Statement):
+                yield f"{table}.{name}", value
+            elif isinstance(value, tuple):
+                yield from ((f"{table}.{name}_{kind}", each) for kind, each in zip(KINDS, value, strict=True))
+
+
+KINDS = ("all", "peer", "resource")
+STATEMENTS = dict(statements())
 SCAN = re.compile(r"^SCAN (?!anon_)(?!.* USING )|Seq Scan on ", re.MULTILINE)
 
 
@@ -62,18 +75,19 @@ async def test_presence_probes_are_answered_by_the_index_alone(database_url: str
     assert "COVERING INDEX roster_by_contact" in plan or "Index Only Scan using roster_by_contact" in plan
 
 
-@pytest.mark.parametrize("kind", ["_PAGE", "_BACK", "_LOAD", "_COUNT"])
+@pytest.mark.parametrize("kind", ["page", "back", "load", "count"])
+@pytest.mark.parametrize(("table", "owner"), [("archive", "account"), ("room_log", "room")])
 async def test_a_page_of_an_archive_is_found_by_the_index_of_its_conversation_and_not_sorted(
-    database_url: str, kind: str
+    database_url: str, table: str, owner: str, kind: str
 ) -> None:
     found = await plans(database_url)
     is_sqlite = database_url.startswith("sqlite")
     for name, index in (
-        ("ALL", "sqlite_autoindex_archive_1 (account=? AND n>? AND n<?)" if is_sqlite else "archive_pkey"),
-        ("PEER", "archive_by_peer"),
-        ("RESOURCE", "archive_by_resource"),
+        ("all", f"sqlite_autoindex_{table}_1 ({owner}=? AND n>? AND n<?)" if is_sqlite else f"{table}_pkey"),
+        ("peer", f"{table}_by_peer"),
+        ("resource", f"{table}_by_resource"),
     ):
-        plan = found[f"archive.{kind}_{name}"]
+        plan = found[f"{table}.{kind}_{name}"]
         assert index in plan, plan
         assert "Sort" not in plan, plan
         assert "TEMP B-TREE" not in plan, plan
@@ -82,16 +96,18 @@ async def test_a_page_of_an_archive_is_found_by_the_index_of_its_conversation_an
 @pytest.mark.parametrize(
     ("statement", "index", "sqlite_index"),
     [
-        ("_MARKED", "archive_by_mark", "archive_by_mark"),
-        ("_FIRST", "archive_pkey", "sqlite_autoindex_archive_1 (account=?)"),
-        ("_NEWEST", "archive_pkey", "sqlite_autoindex_archive_1 (account=?)"),
-        ("_PURGE", "archive_pkey", "sqlite_autoindex_archive_1 (account=? AND n<?)"),
-        ("_OUTDATED", "archive_pkey", "sqlite_autoindex_archive_1 (account=? AND n<?)"),
+        ("marked", "{table}_by_mark", "{table}_by_mark"),
+        ("first", "{table}_pkey", "sqlite_autoindex_{table}_1 ({owner}=?)"),
+        ("newest", "{table}_pkey", "sqlite_autoindex_{table}_1 ({owner}=?)"),
+        ("purge", "{table}_pkey", "sqlite_autoindex_{table}_1 ({owner}=? AND n<?)"),
+        ("outdated", "{table}_pkey", "sqlite_autoindex_{table}_1 ({owner}=? AND n<?)"),
     ],
 )
+@pytest.mark.parametrize(("table", "owner"), [("archive", "account"), ("room_log", "room")])
 async def test_other_statements_on_archives_use_their_index(
-    database_url: str, statement: str, index: str, sqlite_index: str
+    database_url: str, table: str, owner: str, statement: str, index: str, sqlite_index: str
 ) -> None:
-    plan = (await plans(database_url))[f"archive.{statement}"]
-    assert (sqlite_index if database_url.startswith("sqlite") else index) in plan, plan
-    assert "Sort" not in plan or statement == "_PURGE", plan
+    plan = (await plans(database_url))[f"{table}.{statement}"]
+    wanted = sqlite_index if database_url.startswith("sqlite") else index
+    assert wanted.format(table=table, owner=owner) in plan, plan
+    assert "Sort" not in plan or statement == "purge", plan

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from xmpp_server.protocol.archivable import archivable
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.routing.archivable import archivable
 
 
 def message(type: str, *children: tuple[str, str]) -> Stanza:

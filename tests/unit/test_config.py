@@ -79,7 +79,7 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_file_key_and_what_was_
     assert mistakes(tmp_path, text) == {
         "colour": (
             "unknown option, expected one of: "
-            "components, database, hosts, limits, listen, log, modules, sasl, server, tls"
+            "components, database, hosts, http, limits, listen, log, modules, sasl, server, tls"
         ),
         "server.data": "expected text, got 5",
         "limits.depth": 'expected a whole number from 8 to 250, got "deep"',

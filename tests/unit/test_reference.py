@@ -74,7 +74,11 @@ def test_what_needs_a_restart_is_told() -> None:
         "server.data",
         "database.url",
         "listen.addresses",
-        *(f"listen.{kind}.{key}" for kind in ("c2s", "direct_tls") for key in ("enabled", "port", "addresses")),
+        *(
+            f"listen.{kind}.{key}"
+            for kind in ("c2s", "direct_tls", "http", "https")
+            for key in ("enabled", "port", "addresses")
+        ),
     }
 
 

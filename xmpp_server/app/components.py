@@ -10,10 +10,12 @@ import structlog
 from xmpp_server.config.options import Host as HostConfig
 from xmpp_server.port import Component, Port
 from xmpp_server.protocol.jid import JID
+from xmpp_server.routing.account import Accounts
 from xmpp_server.routing.components import LocalPort
 from xmpp_server.routing.host import DiscoItem, Host
 from xmpp_server.routing.router import Router
 from xmpp_server.storage.database import Database
+from xmpp_server.util.http import Site
 from xmpp_server.util.tasks import keep
 
 _log = structlog.get_logger()
@@ -22,11 +24,13 @@ _log = structlog.get_logger()
 class Components:
     """All components of all hosts, by domain."""
 
-    def __init__(self, router: Router, database: Database) -> None:
+    def __init__(self, router: Router, accounts: Accounts, database: Database, site: Site) -> None:
         self.running: dict[str, Component] = {}
         self._ports: dict[str, LocalPort] = {}
         self._router = router
+        self._accounts = accounts
         self._database = database
+        self._site = site
         self._started = False
 
     def use(self, host: Host, known: Mapping[str, type[Component]], config: HostConfig) -> None:
@@ -39,7 +43,9 @@ class Components:
             jid = JID.parse(f"{settings.options.subdomain}.{host.domain}")
             component = self.running.get(jid.domain)
             if component is None or type(component) is not known[name]:
-                component = self._mount(known[name], LocalPort(self._router, jid, admins), settings.options)
+                component = self._mount(
+                    known[name], LocalPort(self._router, self._accounts, jid, admins), settings.options
+                )
             elif component.options != settings.options:
                 component.reconfigure(settings.options)
             self._ports[jid.domain].admins = admins
@@ -76,7 +82,7 @@ class Components:
         domain = port.jid.domain
         if domain in self.running:
             self._unmount(domain)
-        parts = {Port: port, cls.Options: options, Database: self._database}
+        parts = {Port: port, cls.Options: options, Database: self._database, Site: self._site}
         arguments = {}
         for parameter, wanted in get_type_hints(cls.__init__).items():
             if parameter != "return":

@@ -24,6 +24,7 @@ from xmpp_server.session.restart import Restart
 from xmpp_server.session.rosters import LiveRosters
 from xmpp_server.session.subscriptions import Subscriptions
 from xmpp_server.storage.store import Store
+from xmpp_server.util.http import Routes, Site
 
 from .components import Components
 
@@ -51,16 +52,18 @@ class Core:
         )
         self.restart = Restart(self.router, self.accounts, self.ledger, store.sessions, self.binder)
         self.passwords = Passwords(config.options.sasl.iterations)
+        self.http = Routes()
+        self.site = Site(self.http, config.data, config.options.http.url.rstrip("/"))
         self.router.routes.append(
             LocalRoute(self.router, self.accounts, self.ledger, self.presence, self.subscriptions)
         )
         self.router.routes.append(ComponentRoute(self.router))
-        self.components = Components(self.router, store.database)
+        self.components = Components(self.router, self.accounts, store.database, self.site)
         self.modules: dict[str, dict[str, Module]] = {}
         """By domain and name: all that are in use."""
         self._store = store
         sessions = (self.rosters, self.subscriptions, self.presence, self.binder, self.passwords)
-        own = (self.router, self.accounts, self.ledger, self.resends, *sessions, store)
+        own = (self.router, self.accounts, self.ledger, self.resends, self.http, *sessions, store)
         self._parts: dict[Any, Any] = {type(part): part for part in (*own, *vars(store).values())}
         for domain, host in config.hosts.items():
             self.add_host(domain, host.modules)
@@ -99,6 +102,7 @@ class Core:
     def reconfigure(self, config: Config) -> None:
         """Take another configuration while running: hosts, modules, their options, and limits."""
         self.config = config
+        self.site.base = config.options.http.url.rstrip("/")
         limits = config.options.limits
         self.subscriptions.limit = limits.roster_items
         self.passwords.iterations = config.options.sasl.iterations

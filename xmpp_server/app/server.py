@@ -7,18 +7,24 @@ import resource
 import secrets
 import socket
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
+from functools import partial
+from ipaddress import ip_network
 from typing import Final
 
 import structlog
 
 from xmpp_server.config import Config, changes
+from xmpp_server.net import host_meta
 from xmpp_server.net.c2s import ClientConnection, Clients, Limits
 from xmpp_server.net.certificates import CertificateError
 from xmpp_server.net.connection import Shared, prepare
 from xmpp_server.net.flush import Flusher
+from xmpp_server.net.http import HTTPLimits, HTTPServer
 from xmpp_server.net.tls_contexts import TLSContexts
+from xmpp_server.net.websocket import WebSocket
 from xmpp_server.net.wheel import Wheel
 from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
@@ -28,6 +34,7 @@ from xmpp_server.stream import framing
 from xmpp_server.stream.c2s import Settings
 from xmpp_server.stream.sasl import make_verifiers
 from xmpp_server.util import log
+from xmpp_server.util.http import Route
 from xmpp_server.util.limits import Places, SlowDown
 from xmpp_server.util.tasks import keep
 
@@ -58,6 +65,8 @@ class App:
         self._contexts: TLSContexts
         self._shared: Shared
         self._clients: Clients
+        self._http: HTTPServer
+        self._websocket: WebSocket
         self._wheel = Wheel()
         self._tasks: list[asyncio.Task[None]] = []
         self._listeners: list[asyncio.Server] = []
@@ -127,33 +136,38 @@ class App:
             tls_required=config.options.tls.starttls == "required",
             plain_without_tls=config.options.sasl.plain_without_tls,
         )
+        self._http = HTTPServer(self.core.http, _http_limits(config), self._contexts.certificates())
+        self._websocket = WebSocket(self._clients, config.options.http.origins)
+        if path := config.options.http.websocket:
+            self.core.http.add(Route(path, {"GET": self._websocket.serve}))
+            host_meta.serve(self.core.http, self._websocket_url)
         listen = config.options.listen
-        for kind, listener in (("c2s", listen.c2s), ("c2s direct TLS", listen.direct_tls)):
+        for kind, listener, protocol in (
+            ("c2s", listen.c2s, partial(ClientConnection, self._clients)),
+            ("c2s direct TLS", listen.direct_tls, partial(ClientConnection, self._clients, direct_tls=True)),
+            ("http", listen.http, partial(self._http.connection, tls=False)),
+            ("https", listen.https, partial(self._http.connection, tls=True)),
+        ):
             if not listener.enabled:
                 continue
-            direct_tls = listener is listen.direct_tls
             port = listener.port
             for address in listener.addresses or listen.addresses:
-                server = await self._open(address, port, direct_tls=direct_tls)
+                server = await self._open(address, port, protocol)
                 if server is None:
                     continue
                 port = server.sockets[0].getsockname()[1]  # where any port will do, the same on all addresses
                 self.addresses.append((kind, address, port))
+        self.core.site.port = next((port for kind, _, port in self.addresses if kind == "https"), 0)
         if not self.addresses:
             raise OSError("there is no address to listen on")
 
-    async def _open(self, address: str, port: int, *, direct_tls: bool) -> asyncio.Server | None:
-        clients = self._clients
-
-        def connection() -> ClientConnection:
-            return ClientConnection(clients, direct_tls=direct_tls)
-
+    async def _open(self, address: str, port: int, protocol: Callable[[], asyncio.Protocol]) -> asyncio.Server | None:
         loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         try:
             listener = socket.create_server((address, port), family=family, backlog=_BACKLOG)
             prepare(listener)
-            server = await loop.create_server(connection, sock=listener, backlog=_BACKLOG)
+            server = await loop.create_server(protocol, sock=listener, backlog=_BACKLOG)
         except OSError as error:
             if family == socket.AF_INET6 and address == "::1":  # a machine without IPv6
                 _log.warning("no_ipv6", address=address, reason=error.strerror)
@@ -172,6 +186,15 @@ class App:
             attempts=config.options.sasl.attempts,
             domain=next(iter(config.hosts)),
         )
+
+    def _websocket_url(self, host: str) -> str:
+        """Where web clients of this host connect; empty if there is no TLS, which they need (XEP-0156 §3.2)."""
+        options = self.config.options.http
+        port = next((port for kind, _, port in self.addresses if kind == "https"), 0)
+        domain = host if host in self.config.hosts else next(iter(self.config.hosts))
+        url = options.url or (f"https://{domain}:{port}" if port else "")
+        scheme, _, rest = url.partition("://")
+        return f"wss://{rest.rstrip('/')}{options.websocket}" if scheme == "https" else ""
 
     # -- while it runs
 
@@ -198,6 +221,12 @@ class App:
         for refused in outcome.refused:
             _log.error("certificate_refused", reason=str(refused))
         certificates.warn(self._contexts.certificates())
+        try:
+            self._http.renew(self._contexts.certificates())
+        except CertificateError as error:
+            _log.error("certificate_refused", reason=str(error))
+        self._websocket.origins = config.options.http.origins
+        self._http.limits = _http_limits(config, self._http.limits.places)
         limits, shared, clients = config.options.limits, self._shared, self._clients
         shared.outbox = limits.outbox_bytes
         shared.places.each, shared.places.total = limits.connections_per_address, limits.connections
@@ -221,6 +250,7 @@ class App:
         connections = self._shared.connections
         for connection in list(connections):
             connection.close(StreamError("system-shutdown"))
+        await self._http.stop(_GOODBYE)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _GOODBYE
         while (connections or self.core.is_working) and loop.time() < deadline:  # noqa: ASYNC110
@@ -246,6 +276,20 @@ def _limits(config: Config) -> Limits:
         keepalive=limits.keepalive_seconds,
         rate=limits.bytes_per_second,
         burst=limits.bytes_burst,
+    )
+
+
+def _http_limits(config: Config, places: Places | None = None) -> HTTPLimits:
+    """`places`: those that are taken already."""
+    options = config.options.http
+    places = places or Places(options.connections_per_address, options.connections)
+    places.each, places.total = options.connections_per_address, options.connections
+    return HTTPLimits(
+        places,
+        proxies=tuple(map(ip_network, options.proxies)),
+        idle=options.idle_seconds,
+        header=options.header_bytes,
+        body=options.body_bytes,
     )
 
 

@@ -56,7 +56,7 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     parser.description = "Run the server. SIGHUP reloads the configuration and the certificates."
     parser.add_argument("--domain", type=domain, help="a domain to serve, besides those of the configuration")
     parser.add_argument("--listen", type=addresses, metavar="ADDRESS[,ADDRESS]", help="instead of listen.addresses")
-    parser.add_argument("--port", type=port, help="instead of listen.c2s.port; direct TLS is at the next one")
+    parser.add_argument("--port", type=port, help="instead of listen.c2s.port; P+1 is direct TLS, P+2 HTTP, P+3 HTTPS")
     parser.add_argument("--direct-tls-port", type=port, metavar="PORT", help="instead of listen.direct_tls.port")
     parser.add_argument("--admin", metavar="NAME", help="an administrator, whose account is made if there is none")
 

@@ -40,18 +40,23 @@ def run(args: argparse.Namespace) -> int:
 def _config(args: argparse.Namespace) -> Config:
     overrides = Overrides(data=args.data)
     if args.command == "serve":
-        direct = args.direct_tls_port
-        if direct is None and args.port is not None:
-            direct = args.port + 1 if args.port else 0
+        direct, http, https = (_beside(args.port, distance) for distance in (1, 2, 3))
         overrides = Overrides(
             data=args.data,
             domain=args.domain,
             addresses=args.listen,
             port=args.port,
-            direct_tls_port=direct,
+            direct_tls_port=direct if args.direct_tls_port is None else args.direct_tls_port,
+            http_port=http,
+            https_port=https,
             admin=args.admin,
         )
     return load(args.config, all_modules(), overrides, all_components())
+
+
+def _beside(port: int | None, distance: int) -> int | None:
+    """The port so far from the one that was asked for."""
+    return port + distance if port else port
 
 
 def _serve(config: Config, args: argparse.Namespace) -> None:

@@ -39,6 +39,8 @@ class Overrides:
     addresses: tuple[str, ...] | None = None
     port: int | None = None
     direct_tls_port: int | None = None
+    http_port: int | None = None
+    https_port: int | None = None
     admin: str | None = None
 
 
@@ -154,6 +156,8 @@ def _override(table: Table, overrides: Overrides) -> Table:
     _set(table, ("listen", "addresses"), None if overrides.addresses is None else list(overrides.addresses))
     _set(table, ("listen", "c2s", "port"), overrides.port)
     _set(table, ("listen", "direct_tls", "port"), overrides.direct_tls_port)
+    _set(table, ("listen", "http", "port"), overrides.http_port)
+    _set(table, ("listen", "https", "port"), overrides.https_port)
     return table
 
 

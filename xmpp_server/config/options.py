@@ -6,8 +6,9 @@ Options of modules stand in the modules, in the same form.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -92,6 +93,22 @@ class DirectTls(Listener, frozen=True):
     """The TCP port; 0 takes any that is free, and the log says which."""
 
 
+class HttpPort(Listener, frozen=True):
+    """HTTP without encryption, for a proxy in front of the server that has it."""
+
+    port: Port = 5280
+    """The TCP port; 0 takes any that is free, and the log says which."""
+    addresses: tuple[str, ...] = ("127.0.0.1", "::1")
+    """The addresses to listen on; empty: those of `[listen]`."""
+
+
+class HttpsPort(Listener, frozen=True):
+    """HTTP with TLS, by the certificates of the hosts."""
+
+    port: Port = 5281
+    """The TCP port; 0 takes any that is free, and the log says which."""
+
+
 class Listen(msgspec.Struct, frozen=True):
     """Where the server is reached."""
 
@@ -99,6 +116,8 @@ class Listen(msgspec.Struct, frozen=True):
     """The addresses to listen on: `0.0.0.0` and `::` for all of the machine's, so that others can connect."""
     c2s: C2S = C2S()
     direct_tls: DirectTls = DirectTls()
+    http: HttpPort = HttpPort()
+    https: HttpsPort = HttpsPort()
 
     def __post_init__(self) -> None:
         if not self.addresses:
@@ -116,6 +135,41 @@ class Tls(msgspec.Struct, frozen=True):
     """Make a certificate for a host that has none. Clients ask their users whether to trust it."""
     starttls: Literal["required", "optional"] = "required"
     """Whether a client has to encrypt before it logs in. `optional` is for tests on the machine itself."""
+
+
+class Http(msgspec.Struct, frozen=True):
+    """The HTTP server: uploads, and what web clients use."""
+
+    url: str = ""
+    """How it is reached from outside, such as `https://chat.example`: without a path, or with that under which a proxy
+    passes on what comes. Empty: `https://HOST:PORT` of `[listen.https]`, for each host."""
+    proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies that tell the truth in `X-Forwarded-For` and `X-Forwarded-Proto`."""
+    connections: Count = 10_000
+    """Connections in all."""
+    connections_per_address: Count = 100
+    """Connections from one IPv4 address or one IPv6 network of 64 bits; behind a proxy, requests at the same time."""
+    websocket: Annotated[str, RESTART, msgspec.Meta(pattern="^(/.*)?$")] = "/xmpp-websocket"
+    """The path of XMPP over WebSocket (RFC 7395); empty: it is not served."""
+    origins: tuple[str, ...] = ("*",)
+    """Of which pages clients may connect over it, such as `https://chat.example`, besides the server's own; `*`: of
+    all. Programs that are no browsers name none, and may."""
+    idle_seconds: Seconds = 75
+    """How long a connection may take for a request's headers, or do nothing between two requests."""
+    header_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 8190
+    """Bytes of a request's first line, and of each of its headers."""
+    body_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 1_048_576
+    """Bytes of a request's body, where the feature has no limit of its own."""
+
+    def __post_init__(self) -> None:
+        url = urlsplit(self.url)
+        if self.url and (url.scheme not in ("http", "https") or not url.netloc or url.query or url.fragment):
+            raise OptionError("url", f"expected a URL such as https://chat.example, got {self.url!r}")
+        for proxy in self.proxies:
+            try:
+                ip_network(proxy)
+            except ValueError:
+                raise OptionError("proxies", f"expected IP addresses or networks, got {proxy!r}") from None
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -208,6 +262,7 @@ class Options(msgspec.Struct, frozen=True):
     tls: Tls = Tls()
     limits: Limits = Limits()
     sasl: Sasl = Sasl()
+    http: Http = Http()
     modules: dict[str, Any] = {}
     components: dict[str, Any] = {}
     hosts: dict[str, Host] = {}

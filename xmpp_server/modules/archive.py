@@ -20,30 +20,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Annotated, Any, Final
 
 import msgspec
 
 from xmpp_server.module import Module, iq_get, iq_set, on
 from xmpp_server.protocol import ns, retraction
-from xmpp_server.protocol.archive import Query, Results, fin, metadata, query_form
+from xmpp_server.protocol.archivable import archivable
+from xmpp_server.protocol.archive import Query, Results, metadata, query_form
 from xmpp_server.protocol.archive_ids import ArchiveIds
 from xmpp_server.protocol.archive_preferences import Default, Preferences
 from xmpp_server.protocol.element import Element, parse
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
-from xmpp_server.protocol.rsm import Page
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.account import Account, Session
-from xmpp_server.routing.archivable import archivable
 from xmpp_server.routing.hooks import DROPPED, Stage, Verdict
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.iq import ANSWERED, Answer, Request, Target
 from xmpp_server.routing.resends import is_same, sent_again
 from xmpp_server.routing.router import Router
-from xmpp_server.storage.archive import LAST, ArchivedMessage, Found, Matching
 from xmpp_server.storage.archive import Archive as Repository
+from xmpp_server.storage.archive_pages import Pages
 from xmpp_server.storage.archive_preferences import ArchivePreferences
 from xmpp_server.storage.errors import NoSuchAccount, StorageError
 from xmpp_server.storage.secrets import Secrets
@@ -51,12 +50,6 @@ from xmpp_server.storage.secrets import Secrets
 _STREAM_LANG: Final = "en"
 """What our stream headers say. It is the language of a client's stanza that names none where its stream named none
 either (RFC 6120 §4.7.4), and in an archive there is no stream that could tell."""
-_BURST: Final = 65_536
-"""Octets that are read and written before the client's connection must have taken them."""
-_COUNTED: Final = 1000
-"""So many messages are counted for one who asks how many there are."""
-_INDEXED: Final = 10_000
-"""So far into an archive a page can be asked for by its index."""
 _REMEMBERED: Final = 20_000
 """Accounts whose preferences are kept in memory."""
 
@@ -323,85 +316,17 @@ class Archive(Module):
         account = session.account.jid
         query = Query.parse(request.payload)
         await self._book(account)
-        matching = await self._matching(account, query)
-        page = query.page
-        limit = page.limit(self.options.page)
-        backwards = page.before is not None
-        index = None if backwards or page.after is not None else page.index or 0
-        if limit == 0:  # XEP-0059 §2.7
-            if query.ids:
-                return fin(Page(count=len(await self._picked(account, query, matching))), complete=False)
-            return fin(Page(count=await self._archive.count(account, matching, _COUNTED)), complete=False)
-        if index is not None and index > _INDEXED:
-            raise StanzaError("feature-not-implemented", "A page so far in can be asked for by an id only.")
-        if query.ids:
-            found = await self._picked(account, query, matching)
-            found = found[-limit - 1 :] if backwards else found[index or 0 :][: limit + 1]
-        else:
-            found = await self._archive.page(account, matching, limit=limit + 1, backwards=backwards, offset=index or 0)
-        complete = len(found) <= limit
-        if not complete:
-            found = found[1:] if backwards else found[:limit]
+        pages = Pages(self._archive, self._ids)
+        answer = await pages.find(account, query, self.options.page)
         results = Results(account, session.jid, query.queryid)
-        async for messages in self._load(account, query, matching, found):
+        async for messages in pages.load(account, query, answer):
             for message in messages:
                 data = results.message(self._ids.seal(account, message.n), message.at, message.stanza)
                 if not session.deliver_bytes(data):
                     return ANSWERED
             if not await session.drained():
                 return ANSWERED
-        count = index + len(found) if complete and index is not None and (found or not index) else None
-        if not found:
-            return fin(Page(count=count), complete=complete)
-        first, last = (self._ids.seal(account, each.n) for each in (found[0], found[-1]))
-        return fin(Page(first, last, index, count), complete=complete)
-
-    async def _matching(self, account: JID, query: Query) -> Matching:
-        """What the query asks for, less the page."""
-        low, high = -1, LAST
-        known: list[int] = []
-        for id, is_upper in (
-            (query.after_id, False),
-            (query.page.after, False),
-            (query.before_id, True),
-            (query.page.before, True),
-        ):
-            if id:
-                n = self._opened(account, id)
-                known.append(n)
-                if is_upper:
-                    high = min(high, n)
-                else:
-                    low = max(low, n)
-        if known and not await self._archive.has(account, known):
-            raise _unknown()
-        start = 0 if query.start is None else query.start
-        end = LAST if query.end is None else query.end
-        return Matching(query.peer, low, high, start, end)
-
-    async def _picked(self, account: JID, query: Query, matching: Matching) -> Sequence[Found]:
-        picked = await self._archive.pick(account, [self._opened(account, id) for id in query.ids], matching)
-        if picked is None:
-            raise _unknown()
-        return picked
-
-    def _opened(self, account: JID, id: str) -> int:
-        n = self._ids.open(account, id)
-        if n is None:
-            raise _unknown()
-        return n
-
-    async def _load(
-        self, account: JID, query: Query, matching: Matching, found: Sequence[Found]
-    ) -> AsyncIterator[Sequence[ArchivedMessage]]:
-        """The messages of a page in the order in which they are sent, so many at a time as memory is given to it."""
-        for part in _parts(found[::-1] if query.flip else found):
-            numbers = [each.n for each in part]
-            if query.ids:
-                yield await self._archive.each(account, numbers)
-            else:
-                messages = await self._archive.load(account, matching, min(numbers), max(numbers))
-                yield messages[::-1] if query.flip else messages
+        return answer.fin
 
     # -- choosing
 
@@ -454,20 +379,3 @@ async def _committed(passage: Passage, written: asyncio.Future[None]) -> None:
         passage.session.commit = written
     await _settled(written)
     passage.in_order = False
-
-
-def _unknown() -> StanzaError:
-    return StanzaError("item-not-found", "No message of this archive has that id.")
-
-
-def _parts(found: Sequence[Found]) -> Sequence[Sequence[Found]]:
-    """The page in parts of some tens of kilobytes, or one message."""
-    parts: list[list[Found]] = []
-    size = 0
-    for each in found:
-        if not parts or size + each.size > _BURST:
-            parts.append([])
-            size = 0
-        parts[-1].append(each)
-        size += each.size
-    return parts

@@ -93,6 +93,9 @@ class ClientConnection(Connection):
 
     __slots__ = ("_bucket", "_busy", "_clients", "_held", "_host", "_over", "_session", "_stream")
 
+    starts_tls = True
+    """Whether STARTTLS is possible."""
+
     def __init__(self, clients: Clients, *, direct_tls: bool = False) -> None:
         super().__init__(clients.shared, (ALPN_CLIENT,) if direct_tls else ())
         self._clients = clients
@@ -279,7 +282,7 @@ class ClientConnection(Connection):
             features = await host.stream_features(encrypted=self._stream.encrypted, authenticated=authenticated)
         offer = Offer(
             host.domain,
-            tls=True,
+            tls=self.starts_tls,
             tls_required=clients.tls_required,
             plain_without_tls=clients.plain_without_tls,
             features=features,
@@ -427,16 +430,16 @@ class ClientConnection(Connection):
             self._session.managed.count()
 
     def _send_stream(self) -> None:
-        if data := self._stream.data_to_send():
-            self.write(data)
+        for part in self._stream.parts_to_send():
+            self.write(part)
 
     # -- the end
 
-    def last_words(self, error: StreamError | None) -> bytes:
+    def last_words(self, error: StreamError | None) -> list[bytes]:
         managed = self._session.managed if self._session is not None else None
-        words = managed.answer() if managed is not None and managed.h > managed.told else b""  # XEP-0198 §4
+        words = [managed.answer()] if managed is not None and managed.h > managed.told else []  # XEP-0198 §4
         self._stream.close(error)
-        return words + self._stream.data_to_send()
+        return words + self._stream.parts_to_send()
 
     def ended(self) -> None:
         session = self._session
@@ -459,5 +462,12 @@ class ClientConnection(Connection):
             return keepalive - silence
         managed = self._session.managed if self._session is not None else None
         # XEP-0198 §8.2: a request in lieu of a space; it frees what an idle client has long got
-        self.write(managed.ask() if managed is not None and managed.size and not managed.asked else b" ")
+        if managed is not None and managed.size and not managed.asked:
+            self.write(managed.ask())
+        else:
+            self.keep_alive()
         return keepalive
+
+    def keep_alive(self) -> None:
+        """Write something that does nothing (RFC 6120 §4.6.1)."""
+        self.write(b" ")

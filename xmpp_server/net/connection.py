@@ -94,8 +94,8 @@ class Connection(asyncio.Protocol, ABC):
         """TLS stands, with these channel bindings."""
 
     @abstractmethod
-    def last_words(self, error: StreamError | None) -> bytes:
-        """What ends our side of the stream."""
+    def last_words(self, error: StreamError | None) -> list[bytes]:
+        """What ends our side of the stream, in parts."""
 
     @abstractmethod
     def ended(self) -> None:
@@ -274,8 +274,7 @@ class Connection(asyncio.Protocol, ABC):
         """Close the stream, with this error if there is one; the peer has a moment to read it."""
         if self._closing:
             return
-        if words := self.last_words(error):
-            self._out.append(words)
+        self._out += self.last_words(error)
         if self._paused:  # what the peer does not take will not reach it
             self._paused = False
             self._when_written = None

@@ -100,16 +100,19 @@ class Results:
 
     def __init__(self, archive: JID, to: JID, queryid: str | None) -> None:
         named = "" if queryid is None else f" queryid='{attribute(queryid)}'"
-        self._open = (
-            f"<message xmlns='{ns.CLIENT}' to='{to.xml}' from='{archive.xml}'><result xmlns='{ns.MAM}'{named} id='"
+        self._open = f"<message xmlns='{ns.CLIENT}' to='{to.xml}' from='{archive.xml}'>".encode()
+        self._result = f"<result xmlns='{ns.MAM}'{named} id='"
+
+    def payload(self, id: str, at: int, stanza: bytes) -> bytes:
+        """The `<result/>` with the message of this id, that came at this time; `stanza` names its namespace."""
+        head = (
+            f"{self._result}{id}'><forwarded xmlns='{ns.FORWARD}'><delay xmlns='{ns.DELAY}' stamp='{format_time(at)}'/>"
         )
+        return b"".join((head.encode(), stanza, b"</forwarded></result>"))
 
     def message(self, id: str, at: int, stanza: bytes) -> bytes:
-        """The message of this id, that came at this time; `stanza` names its namespace."""
-        head = (
-            f"{self._open}{id}'><forwarded xmlns='{ns.FORWARD}'><delay xmlns='{ns.DELAY}' stamp='{format_time(at)}'/>"
-        )
-        return b"".join((head.encode(), stanza, b"</forwarded></result></message>"))
+        """The message that carries it."""
+        return b"".join((self._open, self.payload(id, at, stanza), b"</message>"))
 
 
 def fin(page: Page, *, complete: bool) -> Element:

@@ -52,6 +52,11 @@ class Session(Protocol):
         ...
 
     @property
+    def can_resume(self) -> bool:
+        """Whether its client may come back to it (XEP-0198 §5) when its connection is lost."""
+        ...
+
+    @property
     def hibernates(self) -> bool:
         """Whether it waits for its client to come back (XEP-0198 §5); what is delivered is kept for that."""
         ...

@@ -15,6 +15,7 @@ from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.storage.errors import StorageError
 from xmpp_server.util.tasks import keep
 
+from .account import Accounts
 from .effects import Effect
 from .entry import Entry
 from .host import Passage
@@ -28,11 +29,12 @@ _ENVELOPE: Final = 500  # octets that a stanza takes beside its payload, about
 class LocalPort:
     """The port of a component in this process."""
 
-    def __init__(self, router: Router, jid: JID, admins: Collection[JID]) -> None:
+    def __init__(self, router: Router, accounts: Accounts, jid: JID, admins: Collection[JID]) -> None:
         self.jid = jid
         self.admins = admins
         self.handler: Handler | None = None
         self._router = router
+        self._accounts = accounts
 
     async def send(self, stanza: Stanza) -> Delivery | None:
         """As `Port` has it."""
@@ -46,6 +48,12 @@ class LocalPort:
         await self._router.route(passage)
         effect = passage.effect
         return effect if isinstance(effect, Entry) else passage.entry
+
+    def resumes(self, jid: JID) -> bool:
+        """As `Port` has it."""
+        account = self._accounts.get(jid.bare)
+        session = account.sessions.get(jid.resource) if account is not None else None
+        return session is not None and session.can_resume
 
     def receive(self, handler: Handler) -> None:
         """As `Port` has it."""

@@ -167,5 +167,8 @@ def _may_know(account: Account | None, stanza: Stanza) -> bool:
     item = account.roster.items.get(viewer.bare)
     if item is not None and seen_by(item):
         return True
-    session = account.sessions[stanza.to.resource]
-    return session.directed is not None and (viewer in session.directed or viewer.bare in session.directed)
+    directed = account.sessions[stanza.to.resource].directed
+    if directed is None:
+        return False
+    # to an address in a room it was sent, and the room sends in the name of all that are in it (XEP-0045 §17.4)
+    return viewer in directed or any(jid.bare == viewer.bare for jid in directed)

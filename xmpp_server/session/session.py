@@ -115,6 +115,11 @@ class Session:
         return self.managed is not None
 
     @property
+    def can_resume(self) -> bool:
+        """Whether its client may come back to it when its connection is lost."""
+        return self.managed is not None and bool(self.managed.key)
+
+    @property
     def hibernates(self) -> bool:
         """Whether it waits for its client to come back."""
         return self.sink is None and not self._ended

@@ -48,128 +48,138 @@ _SKEW: Final = 3600_000_000
 _CANDIDATES: Final = 8
 
 _WITH_RESOURCE: Final = text("resource <> ''")
-archive: Final = Table(
-    "archive",
-    metadata,
-    owner(),
-    Column("n", BigInteger, primary_key=True, autoincrement=False),
-    Column("at", BigInteger, nullable=False),
-    Column("peer", Address, nullable=False),
-    Column("resource", Address, nullable=False),
-    Column("mark", BigInteger),
-    Column("stanza", LargeBinary, nullable=False),
-    Index("archive_by_peer", "account", "peer", "n"),
-    Index(
-        "archive_by_resource",
-        "account",
-        "peer",
-        "resource",
-        "n",
-        sqlite_where=_WITH_RESOURCE,
-        postgresql_where=_WITH_RESOURCE,
-    ),
-    Index("archive_by_mark", "account", "mark", "n"),
-)
-
-_is_owner = archive.c.account == bindparam("account")
-_size = func.length(archive.c.stanza)
 
 
-def _key(*names: str) -> tuple[Any, Any, Any]:
-    """What is compared to find a conversation by its index, and its lower and upper bound, both left out.
-
-    As rows, for so the planner of PostgreSQL cannot hope for the messages of a rare peer among all others.
-    """
-    columns = [archive.c[name] for name in (*names, "n")]
-    low, high = (
-        tuple_(*(bindparam(name, type_=Text) for name in names), bindparam(bound, type_=BigInteger))
-        for bound in ("low", "high")
-    )
-    return tuple_(*columns), low, high
-
-
-def _matching(*names: str) -> list[ColumnElement[bool]]:
-    key, low, high = _key(*names)
-    conditions = [_is_owner, key > low, key < high, archive.c.at.between(bindparam("start"), bindparam("end"))]
-    return [*conditions, _WITH_RESOURCE] if "resource" in names else conditions  # type: ignore[list-item]
-
-
-def _page(*names: str, backwards: bool = False) -> Statement:
-    columns = [archive.c[name] for name in (*names, "n")]
-    return Statement(
-        select(archive.c.n, archive.c.at, _size)
-        .where(*_matching(*names))
-        .order_by(*(column.desc() if backwards else column for column in columns))
-        .limit(bindparam("limit"))
-        .offset(bindparam("offset"))
-    )
-
-
-def _load(*names: str) -> Statement:
-    columns = [archive.c[name] for name in (*names, "n")]
-    return Statement(select(archive.c.n, archive.c.at, archive.c.stanza).where(*_matching(*names)).order_by(*columns))
-
-
-def _count(*names: str) -> Statement:
-    matching: Select[Any] = select(archive.c.n).where(*_matching(*names)).limit(bindparam("limit"))
-    return Statement(select(func.count()).select_from(matching.subquery()))
-
-
-_PAGE_ALL: Final = _page()
-_PAGE_PEER: Final = _page("peer")
-_PAGE_RESOURCE: Final = _page("peer", "resource")
-_BACK_ALL: Final = _page(backwards=True)
-_BACK_PEER: Final = _page("peer", backwards=True)
-_BACK_RESOURCE: Final = _page("peer", "resource", backwards=True)
-_LOAD_ALL: Final = _load()
-_LOAD_PEER: Final = _load("peer")
-_LOAD_RESOURCE: Final = _load("peer", "resource")
-_COUNT_ALL: Final = _count()
-_COUNT_PEER: Final = _count("peer")
-_COUNT_RESOURCE: Final = _count("peer", "resource")
-
-_is_message = archive.c.n == bindparam("n")
-_ADD: Final = Statement(insert(archive).values({column.name: bindparam(column.name) for column in archive.columns}))
-_ENTOMB: Final = Statement(update(archive).where(_is_owner, _is_message).values(mark=None, stanza=bindparam("stanza")))
-_HAS: Final = Statement(select(archive.c.n).where(_is_owner, _is_message))
-_PICK: Final = Statement(
-    select(archive.c.n, archive.c.at, archive.c.peer, archive.c.resource, _size).where(_is_owner, _is_message)
-)
-_ONE: Final = Statement(select(archive.c.n, archive.c.at, archive.c.stanza).where(_is_owner, _is_message))
-_FIRST: Final = Statement(select(archive.c.n, archive.c.at).where(_is_owner).order_by(archive.c.n).limit(1))
-_NEWEST: Final = Statement(select(archive.c.n, archive.c.at).where(_is_owner).order_by(archive.c.n.desc()).limit(1))
-_MARKED: Final = Statement(
-    select(archive.c.n, archive.c.stanza)
-    .where(
-        _is_owner,
-        tuple_(archive.c.mark, archive.c.n)
-        > tuple_(bindparam("mark", type_=BigInteger), literal_column("-1", BigInteger)),
-        archive.c.mark <= bindparam("mark"),
-    )
-    .order_by(archive.c.mark.desc(), archive.c.n.desc())
-    .limit(_CANDIDATES)
-)
-_OUTDATED: Final = Statement(
-    select(accounts.c.account)
-    .where(
-        accounts.c.host == bindparam("host"),
-        accounts.c.account > bindparam("after"),
-        select(archive.c.n).where(archive.c.account == accounts.c.account, archive.c.n < bindparam("before")).exists(),
-    )
-    .order_by(accounts.c.account)
-    .limit(bindparam("limit"))
-)
-_PURGE: Final = Statement(
-    delete(archive).where(
-        _is_owner,
-        archive.c.n.in_(
-            select(archive.c.n)
-            .where(_is_owner, archive.c.n < bindparam("before"))
-            .order_by(archive.c.n)
-            .limit(bindparam("limit"))
+def log_table(name: str, owner_column: Column[Any]) -> Table:
+    """The table of a kind of archives, whose rows belong to what this column names."""
+    return Table(
+        name,
+        metadata,
+        owner_column,
+        Column("n", BigInteger, primary_key=True, autoincrement=False),
+        Column("at", BigInteger, nullable=False),
+        Column("peer", Address, nullable=False),
+        Column("resource", Address, nullable=False),
+        Column("mark", BigInteger),
+        Column("stanza", LargeBinary, nullable=False),
+        Index(f"{name}_by_peer", owner_column.name, "peer", "n"),
+        Index(
+            f"{name}_by_resource",
+            owner_column.name,
+            "peer",
+            "resource",
+            "n",
+            sqlite_where=_WITH_RESOURCE,
+            postgresql_where=_WITH_RESOURCE,
         ),
+        Index(f"{name}_by_mark", owner_column.name, "mark", "n"),
     )
-)
+
+
+class Statements:
+    """All that is asked of one table of archives; `of` is its owner's column in the table of owners, and `host` that
+    of the owner's domain there. In each triple: for everybody, for one peer, for one of its resources."""
+
+    def __init__(self, table: Table, of: Column[Any], host: Column[Any]) -> None:
+        self._table = table
+        self._columns = columns = table.c
+        self._owner = owner = next(iter(table.columns))
+        self._is_owner = is_owner = owner == bindparam("account")
+        kinds: tuple[tuple[str, ...], ...] = ((), ("peer",), ("peer", "resource"))
+        forward, back, load, count = (
+            tuple(make(*names) for names in kinds) for make in (self._page, self._back, self._load, self._count)
+        )
+        self.page, self.back, self.load, self.count = forward, back, load, count
+        is_message = columns.n == bindparam("n")
+        self.add = Statement(
+            insert(table).values(
+                {each.name: bindparam("account" if each is owner else each.name) for each in table.columns}
+            )
+        )
+        self.entomb = Statement(update(table).where(is_owner, is_message).values(mark=None, stanza=bindparam("stanza")))
+        self.has = Statement(select(columns.n).where(is_owner, is_message))
+        size = func.length(columns.stanza)
+        self.pick = Statement(
+            select(columns.n, columns.at, columns.peer, columns.resource, size).where(is_owner, is_message)
+        )
+        self.one = Statement(select(columns.n, columns.at, columns.stanza).where(is_owner, is_message))
+        ends = select(columns.n, columns.at).where(is_owner).limit(1)
+        self.first = Statement(ends.order_by(columns.n))
+        self.newest = Statement(ends.order_by(columns.n.desc()))
+        self.marked = Statement(
+            select(columns.n, columns.stanza)
+            .where(
+                is_owner,
+                tuple_(columns.mark, columns.n)
+                > tuple_(bindparam("mark", type_=BigInteger), literal_column("-1", BigInteger)),
+                columns.mark <= bindparam("mark"),
+            )
+            .order_by(columns.mark.desc(), columns.n.desc())
+            .limit(_CANDIDATES)
+        )
+        self.outdated = Statement(
+            select(of)
+            .where(
+                host == bindparam("host"),
+                of > bindparam("after"),
+                select(columns.n).where(owner == of, columns.n < bindparam("before")).exists(),
+            )
+            .order_by(of)
+            .limit(bindparam("limit"))
+        )
+        oldest = (
+            select(columns.n)
+            .where(is_owner, columns.n < bindparam("before"))
+            .order_by(columns.n)
+            .limit(bindparam("limit"))
+        )
+        self.purge = Statement(delete(table).where(is_owner, columns.n.in_(oldest)))
+
+    def _matching(self, *names: str) -> list[ColumnElement[bool]]:
+        """A conversation is found by its index, between a lower and an upper bound, both left out.
+
+        As rows, for so the planner of PostgreSQL cannot hope for the messages of a rare peer among all others.
+        """
+        columns = self._columns
+        key: Any = tuple_(*(columns[name] for name in (*names, "n")))
+        low, high = (
+            tuple_(*(bindparam(name, type_=Text) for name in names), bindparam(bound, type_=BigInteger))
+            for bound in ("low", "high")
+        )
+        conditions = [
+            self._is_owner,
+            key > low,
+            key < high,
+            columns.at.between(bindparam("start"), bindparam("end")),
+        ]
+        return [*conditions, _WITH_RESOURCE] if "resource" in names else conditions  # type: ignore[list-item]
+
+    def _page(self, *names: str, backwards: bool = False) -> Statement:
+        columns = self._columns
+        order = [columns[name] for name in (*names, "n")]
+        return Statement(
+            select(columns.n, columns.at, func.length(columns.stanza))
+            .where(*self._matching(*names))
+            .order_by(*(column.desc() if backwards else column for column in order))
+            .limit(bindparam("limit"))
+            .offset(bindparam("offset"))
+        )
+
+    def _back(self, *names: str) -> Statement:
+        return self._page(*names, backwards=True)
+
+    def _load(self, *names: str) -> Statement:
+        columns = self._columns
+        order = [columns[name] for name in (*names, "n")]
+        return Statement(select(columns.n, columns.at, columns.stanza).where(*self._matching(*names)).order_by(*order))
+
+    def _count(self, *names: str) -> Statement:
+        matching: Select[Any] = select(self._columns.n).where(*self._matching(*names)).limit(bindparam("limit"))
+        return Statement(select(func.count()).select_from(matching.subquery()))
+
+
+archive: Final = log_table("archive", owner())
+_OF_ACCOUNTS: Final = Statements(archive, accounts.c.account, accounts.c.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +206,7 @@ class Matching:
                 values["resource"] = self.peer.resource
         return values
 
-    def choose(self, statements: tuple[Statement, Statement, Statement]) -> Statement:
+    def choose(self, statements: tuple[Statement, ...]) -> Statement:
         if self.peer is None:
             return statements[0]
         return statements[2 if self.peer.resource else 1]
@@ -229,17 +239,18 @@ class ArchivedMessage:
 class _Group:
     """What is written together, and who waits for it in which order: for a row (by its place) or only for its turn."""
 
-    __slots__ = ("entombed", "rows", "waiting")
+    __slots__ = ("entombed", "rows", "statements", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, statements: Statements) -> None:
+        self.statements = statements
         self.rows: list[dict[str, Any]] = []
         self.entombed: list[dict[str, Any]] = []
         self.waiting: list[tuple[asyncio.Future[None], int | None]] = []
 
     async def work(self, transaction: Transaction) -> None:
-        await transaction.many(_ADD, self.rows)
+        await transaction.many(self.statements.add, self.rows)
         if self.entombed:
-            await transaction.many(_ENTOMB, self.entombed)
+            await transaction.many(self.statements.entomb, self.entombed)
 
     def apart(self) -> Iterable[_Group]:
         """A group for each row; who waits for a turn waits for that of the row before."""
@@ -248,12 +259,12 @@ class _Group:
             if place is not None:
                 if one is not None:
                     yield one
-                one = _Group()
+                one = _Group(self.statements)
                 row = self.rows[place]
                 one.rows.append(row)
                 one.entombed = [each for each in self.entombed if each["account"] == row["account"]]
             if one is None:
-                one = _Group()
+                one = _Group(self.statements)
             one.waiting.append((future, None if place is None else 0))
         if one is not None:
             yield one
@@ -270,10 +281,11 @@ class _Group:
 
 
 class Archive:
-    """The archives of all accounts."""
+    """The archives of all accounts, or of all of another kind of owners (called accounts here)."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, statements: Statements = _OF_ACCOUNTS) -> None:
         self._database = database
+        self._statements = statements
         self._group: _Group | None = None
         """What is added in this turn of the loop."""
         self._latest: _Group | None = None
@@ -307,7 +319,7 @@ class Archive:
         loop = asyncio.get_running_loop()
         group = self._group
         if group is None:
-            group = self._group = _Group()
+            group = self._group = _Group(self._statements)
             loop.call_soon(self._submit)
         future: asyncio.Future[None] = loop.create_future()
         group.waiting.append((future, len(group.rows)))
@@ -363,15 +375,15 @@ class Archive:
 
     async def last(self, account: JID) -> int:
         """The highest number; 0 if there is no message."""
-        row = await self._database.one(_NEWEST, account=str(account))
+        row = await self._database.one(self._statements.newest, account=str(account))
         return row[0] if row else 0
 
     async def ends(self, account: JID) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """Number and time of the first and of the last message; None if there is none."""
 
         async def work(transaction: Transaction) -> tuple[tuple[int, int], tuple[int, int]] | None:
-            first = await transaction.one(_FIRST, account=str(account))
-            last = await transaction.one(_NEWEST, account=str(account))
+            first = await transaction.one(self._statements.first, account=str(account))
+            last = await transaction.one(self._statements.newest, account=str(account))
             return None if first is None or last is None else ((first[0], first[1]), (last[0], last[1]))
 
         return await self._database.read(work)
@@ -380,7 +392,7 @@ class Archive:
         self, account: JID, matching: Matching, *, limit: int, backwards: bool = False, offset: int = 0
     ) -> Sequence[Found]:
         """The first messages that match, or the last ones, after `offset` of them; always in their order."""
-        pages = (_BACK_ALL, _BACK_PEER, _BACK_RESOURCE) if backwards else (_PAGE_ALL, _PAGE_PEER, _PAGE_RESOURCE)
+        pages = self._statements.back if backwards else self._statements.page
         rows = await self._database.all(
             matching.choose(pages), account=str(account), limit=limit, offset=offset, **matching.values()
         )
@@ -390,15 +402,13 @@ class Archive:
     async def load(self, account: JID, matching: Matching, first: int, last: int) -> Sequence[ArchivedMessage]:
         """Those that match, from one number to another."""
         values = {**matching.values(), "low": first - 1, "high": last + 1}
-        rows = await self._database.all(
-            matching.choose((_LOAD_ALL, _LOAD_PEER, _LOAD_RESOURCE)), account=str(account), **values
-        )
+        rows = await self._database.all(matching.choose(self._statements.load), account=str(account), **values)
         return [ArchivedMessage(*row) for row in rows]
 
     async def count(self, account: JID, matching: Matching, most: int) -> int | None:
         """How many match; None if there are more than `most`, for counting them would take long."""
         row = await self._database.one(
-            matching.choose((_COUNT_ALL, _COUNT_PEER, _COUNT_RESOURCE)),
+            matching.choose(self._statements.count),
             account=str(account),
             limit=most + 1,
             **matching.values(),
@@ -410,7 +420,7 @@ class Archive:
 
         async def work(transaction: Transaction) -> bool:
             for n in numbers:
-                if await transaction.one(_HAS, account=str(account), n=n) is None:
+                if await transaction.one(self._statements.has, account=str(account), n=n) is None:
                     return False
             return True
 
@@ -422,7 +432,7 @@ class Archive:
         async def work(transaction: Transaction) -> Sequence[Found] | None:
             picked: list[Found] = []
             for n in sorted(set(numbers)):
-                row = await transaction.one(_PICK, account=str(account), n=n)
+                row = await transaction.one(self._statements.pick, account=str(account), n=n)
                 if row is None:
                     return None
                 found = Found(row[0], row[1], row[4])
@@ -436,23 +446,25 @@ class Archive:
         """The messages of these numbers."""
 
         async def work(transaction: Transaction) -> Sequence[ArchivedMessage]:
-            rows = [await transaction.one(_ONE, account=str(account), n=n) for n in numbers]
+            rows = [await transaction.one(self._statements.one, account=str(account), n=n) for n in numbers]
             return [ArchivedMessage(*row) for row in rows if row is not None]
 
         return await self._database.read(work)
 
     async def marked(self, account: JID, mark: int) -> Sequence[tuple[int, bytes]]:
         """Numbers and bytes of the messages with this mark, the newest first, and no more than a few."""
-        rows = await self._database.all(_MARKED, account=str(account), mark=mark)
+        rows = await self._database.all(self._statements.marked, account=str(account), mark=mark)
         return [(n, stanza) for n, stanza in rows]
 
     # -- forgetting
 
     async def outdated(self, host: str, *, before: int, after: JID | None = None, limit: int = 100) -> Sequence[JID]:
         """A page of the accounts of a host, in order of their addresses, that have messages from before this time."""
-        rows = await self._database.all(_OUTDATED, host=host, before=before, after=str(after or ""), limit=limit)
+        rows = await self._database.all(
+            self._statements.outdated, host=host, before=before, after=str(after or ""), limit=limit
+        )
         return [JID.parse(account) for (account,) in rows]
 
     async def purge(self, account: JID, *, before: int, limit: int) -> int:
         """Remove the oldest messages, those from before this time and at most so many; how many there were."""
-        return await self._database.run(_PURGE, account=str(account), before=before, limit=limit)
+        return await self._database.run(self._statements.purge, account=str(account), before=before, limit=limit)

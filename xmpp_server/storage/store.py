@@ -15,9 +15,11 @@ from xmpp_server.storage.offline import Offline
 from xmpp_server.storage.private_xml import PrivateXML
 from xmpp_server.storage.pubsub import PubSub
 from xmpp_server.storage.reports import Reports
+from xmpp_server.storage.rooms import Rooms
 from xmpp_server.storage.roster import Rosters
 from xmpp_server.storage.secrets import Secrets
 from xmpp_server.storage.sessions import Sessions
+from xmpp_server.storage.uploads import Uploads
 from xmpp_server.storage.vcards import VCards
 
 
@@ -37,8 +39,10 @@ class Store:
         self.private_xml = PrivateXML(database)
         self.pubsub = PubSub(database)
         self.reports = Reports(database)
+        self.rooms = Rooms(database)
         self.secrets = Secrets(database)
         self.sessions = Sessions(database)
+        self.uploads = Uploads(database)
         self.vcards = VCards(database)
 
     @staticmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.credentials import Credentials
@@ -70,6 +70,44 @@ class Offer:
     features: tuple[Element, ...] = ()
 
 
+class AnyFramer(Protocol):
+    """What turns a peer's bytes into events: `Framer`, or `WebSocketFramer` where each message is an element."""
+
+    limits: Limits
+
+    @property
+    def pending(self) -> bool: ...
+
+    def feed(self, data: bytes, /) -> None: ...
+
+    def next_event(self) -> StreamOpened | StreamClosed | Stanza | Malformed | Element | None: ...
+
+    def restart(self) -> None: ...
+
+
+class Words(Protocol):
+    """How a stream's own begin and end are written."""
+
+    @property
+    def end(self) -> bytes: ...
+
+    def header(self, domain: str, id: str) -> bytes: ...
+
+
+class StreamWords:
+    """The tags of RFC 6120 §4.7."""
+
+    end: Final = b"</stream:stream>"
+
+    @staticmethod
+    def header(domain: str, id: str) -> bytes:
+        """Our start tag."""
+        return (
+            f"<?xml version='1.0'?><stream:stream xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAMS}' "
+            f"id='{id}' from='{domain}' version='1.0' xml:lang='en'>"
+        ).encode()
+
+
 _INPUTS: Final[dict[str, str]] = {
     qname(ns.TLS, "starttls"): "starttls",
     qname(ns.SASL, "auth"): "auth",
@@ -79,10 +117,12 @@ _INPUTS: Final[dict[str, str]] = {
 _INPUTS.update({qname(uri, name): name for uri in management.NAMESPACES for name in ("enable", "resume", "r", "a")})
 _BIND: Final = qname(ns.BIND, "bind")
 _REQUEST: Final = Request()
+_TAGS: Final = StreamWords()
 
 
 class C2SStream:
-    """One stream. `encrypted` is true from the start for direct TLS, whose bindings are given then."""
+    """One stream. `encrypted` is true from the start for direct TLS, whose bindings are given then. `framer` and
+    `words` are those of another transport than TCP."""
 
     __slots__ = (
         "_attempts",
@@ -98,15 +138,23 @@ class C2SStream:
         "_offer",
         "_out",
         "_settings",
+        "_words",
         "account",
         "encrypted",
         "lang",
         "state",
     )
 
-    def __init__(self, settings: Settings, bindings: Mapping[str, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        bindings: Mapping[str, bytes] | None = None,
+        framer: AnyFramer | None = None,
+        words: Words = _TAGS,
+    ) -> None:
         self._settings = settings
-        self._framer = Framer(settings.before)
+        self._framer: AnyFramer = framer or Framer(settings.before)
+        self._words = words
         self._bindings: Mapping[str, bytes] = bindings or {}
         self.encrypted = bindings is not None
         self.state = State.OPENING
@@ -132,9 +180,12 @@ class C2SStream:
 
     def data_to_send(self) -> bytes:
         """What the stream itself has to send, once."""
-        data = b"".join(self._out)
-        self._out.clear()
-        return data
+        return b"".join(self.parts_to_send())
+
+    def parts_to_send(self) -> list[bytes]:
+        """The same in parts: a header, an end, or one element each."""
+        parts, self._out = self._out, []
+        return parts
 
     def next_event(self) -> Event | None:
         """The next event, or None: more data or an answer is due. What is wrong with the client's bytes closes the
@@ -240,11 +291,7 @@ class C2SStream:
         self.close(error)
 
     def _send_header(self, domain: str) -> None:
-        header = (
-            f"<?xml version='1.0'?><stream:stream xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAMS}' "
-            f"id='{secrets.token_urlsafe(12)}' from='{domain}' version='1.0' xml:lang='en'>"
-        )
-        self._out.append(header.encode())
+        self._out.append(self._words.header(domain, secrets.token_urlsafe(12)))
         self._header_sent = True
 
     # -- STARTTLS (RFC 6120 §5)
@@ -492,7 +539,7 @@ class C2SStream:
                 self._send_header(self._offer.domain if self._offer is not None else self._settings.domain)
             self._out.append(error.element().to_bytes())
         if self._header_sent:
-            self._out.append(b"</stream:stream>")
+            self._out.append(self._words.end)
         self.state = State.CLOSED
         self._exchange = None
 

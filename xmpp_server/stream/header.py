@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 from xml.parsers import expat
@@ -144,6 +145,50 @@ def read_header(data: bytes, limits: Limits, xmlns: str) -> Header | None:
 
 
 def _read_header(data: bytes, limits: Limits, xmlns: str) -> Header | None:
+    found = read_start(data, limits)
+    if found is None:
+        return None
+    if found.uri != ns.STREAMS:
+        raise StreamError("invalid-namespace")  # RFC 6120 §4.9.3.10
+    if found.local != "stream":
+        raise StreamError("bad-format")
+    content = found.default if found.default not in ("", ns.STREAMS) else xmlns
+    declared = found.context(content)
+    attrs = found.attrs
+    opened = StreamOpened(
+        attrs.get("to", ""),
+        attrs.get("from", ""),
+        attrs.get("version", ""),
+        attrs.get(_LANG, ""),
+        attrs.get("id", ""),
+        content,
+        declared.prefixes,
+    )
+    return opened, declared, found.end, found.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The start tag of a document's root: `name` as it is written, attributes by their names as expat gives them, the
+    declared default namespace and prefixes, where it ends, and whether it is an empty element."""
+
+    name: str
+    uri: str
+    local: str
+    attrs: dict[str, str]
+    default: str
+    prefixes: dict[str, str]
+    end: int
+    empty: bool
+
+    def context(self, content: str) -> Context:
+        """What holds below it, where `content` is the content namespace."""
+        return context(self.name, self.default, content, tuple(sorted(self.prefixes.items())))
+
+
+def read_start(data: bytes, limits: Limits) -> Start | None:
+    """Read the root's start tag from the first bytes of a document, which begin with `<`; None if it is not complete.
+    Raises StreamError."""
     check_uris(data)
     parser = expat.ParserCreate("UTF-8", "\n", {})
     parser.ordered_attributes = True
@@ -167,25 +212,11 @@ def _read_header(data: bytes, limits: Limits, xmlns: str) -> Header | None:
     if count > limits.max_attributes:
         raise StreamError("policy-violation", "too many attributes")
     uri, _, local = header.name.rpartition("\n")
-    if uri != ns.STREAMS:
-        raise StreamError("invalid-namespace")  # RFC 6120 §4.9.3.10
-    if local != "stream":
-        raise StreamError("bad-format")
     root = _NAME.match(data, start)
     assert root is not None
-    content = header.default if header.default not in ("", ns.STREAMS) else xmlns
-    declared = context(root[1].decode(), header.default, content, tuple(sorted(header.prefixes.items())))
     attrs = dict(zip(header.attrs[::2], header.attrs[1::2], strict=True))
-    opened = StreamOpened(
-        attrs.get("to", ""),
-        attrs.get("from", ""),
-        attrs.get("version", ""),
-        attrs.get(_LANG, ""),
-        attrs.get("id", ""),
-        content,
-        declared.prefixes,
-    )
-    return opened, declared, end, data[end - 2 : end] == b"/>"
+    empty = data[end - 2 : end] == b"/>"
+    return Start(root[1].decode(), uri, local, attrs, header.default, header.prefixes, end, empty)
 
 
 _cached = lru_cache(64)(_read_header)

@@ -75,7 +75,7 @@ def tree(raw: bytes, context: Context, limits: Limits) -> Element:
 
 def plain(stanza: Element, content: str) -> tuple[tuple[Child, ...], bytes]:
     """The payload of a parsed stanza in plain form, and its table of contents."""
-    _canonical(stanza, CONTENT | {content})
+    canonical(stanza, CONTENT | {content})
     children: list[Child] = []
     parts: list[bytes] = []
     position = 0
@@ -107,10 +107,10 @@ def extra(attrs: dict[str, str]) -> dict[str, str] | None:
     return written or None
 
 
-def _canonical(element: Element, content: frozenset[str]) -> None:
+def canonical(element: Element, content: frozenset[str]) -> None:
     """Have the children that are in a content namespace, and theirs, be in `jabber:client`; below an element of another
     namespace all stays as it is."""
     for child in element:
         if child.ns in content:
             child.ns = ns.CLIENT
-            _canonical(child, content)
+            canonical(child, content)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from xmpp_server.protocol import ns, retraction
-from xmpp_server.protocol.hints import NO_PERMANENT_STORE, NO_STORE, STORE
-from xmpp_server.protocol.stanza import BODY, Stanza, qname
+from . import ns, retraction
+from .hints import NO_PERMANENT_STORE, NO_STORE, STORE
+from .stanza import BODY, Stanza, qname
 
 _MUC_USER: Final = "http://jabber.org/protocol/muc#user"
 _ROOM: Final = qname(_MUC_USER, "x")
@@ -33,9 +33,11 @@ _KEPT_NAMESPACES: Final = frozenset(
 
 def archivable(message: Stanza) -> bool:
     """Whether people would miss the message in their history: by type, hints (XEP-0334 §4) and names of children."""
-    kind = message.type
-    if kind in ("error", "groupchat", "headline"):
-        return False
+    return message.type not in ("error", "groupchat", "headline") and is_worth_keeping(message)
+
+
+def is_worth_keeping(message: Stanza) -> bool:
+    """The same whatever its type is, as for the log of a room."""
     kept = False
     for key in message.keys:
         if key in (NO_STORE, NO_PERMANENT_STORE):

@@ -1,0 +1,174 @@
+"""The HTTP side: PUT into a slot, GET and HEAD of a file, under a policy by which nothing of it runs in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from email.utils import formatdate
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from xmpp_server.storage.uploads import NEVER, Upload, Uploads
+from xmpp_server.util.http import Request, Route, text
+
+from .folder import CHUNK, Folder
+from .slots import is_signed
+
+_log = structlog.get_logger()
+
+_SECONDS: Final = 60.0  # for a chunk of an upload or a download: 2 KB a second at least
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{32}")
+_RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SHOWN: Final = frozenset(
+    {
+        *(f"image/{kind}" for kind in ("avif", "bmp", "gif", "heic", "jpeg", "jxl", "png", "webp")),
+        *(f"audio/{kind}" for kind in ("aac", "flac", "mp4", "mpeg", "ogg", "opus", "wav", "webm")),
+        *(f"video/{kind}" for kind in ("mp4", "mpeg", "ogg", "quicktime", "webm")),
+    }
+)
+"""What a browser may show: of these types nothing runs. All else is saved."""
+_POLICY: Final = "sandbox; default-src 'none'; frame-ancestors 'none'"
+_EXPOSED: Final = ("Accept-Ranges", "Content-Disposition", "Content-Length", "Content-Range", "ETag")
+
+
+class Transfers:
+    """Uploads and downloads. `key` is what slots are signed with, `lifetime` gives the time in microseconds at which a
+    file goes that came now."""
+
+    def __init__(self, uploads: Uploads, folder: Folder, key: bytes, lifetime: Callable[[Upload], int]) -> None:
+        self._uploads = uploads
+        self._folder = folder
+        self._key = key
+        self._lifetime = lifetime
+
+    def route(self, path: str, host: str = "") -> Route:
+        """Where they are done."""
+        handlers = {"GET": self.get, "PUT": self.put}
+        headers = ("Authorization", "Content-Type", "Range")
+        return Route(path, handlers, below=True, host=host, cross_origin=headers, exposed=_EXPOSED)
+
+    async def _find(self, request: Request) -> Upload | None:
+        id = request.rest.partition("/")[0]
+        upload = await self._uploads.find(id) if _ID.fullmatch(id) else None
+        if upload is None or upload.expires_at <= _now() or not upload.url.endswith(request.rest):
+            return None
+        return upload
+
+    async def put(self, request: Request) -> web.StreamResponse:
+        """§5: 201 when the file can be had."""
+        upload = await self._find(request)
+        scheme, _, signature = request.headers.get("Authorization", "").partition(" ")
+        if upload is not None and upload.sha256 is not None:
+            return text(409, "The file is there already.")
+        if upload is None or scheme.lower() != "bearer" or not is_signed(self._key, upload, signature.strip()):
+            return text(403, "This is no slot, or it has expired: ask for another one.")
+        if request.content_length is None:
+            return text(411, "The length of the file has to be told.")
+        if request.content_length != upload.size:
+            return text(413, f"The slot is for a file of {upload.size} bytes.")
+        if upload.type and request.headers.get("Content-Type", upload.type).strip().lower() != upload.type.lower():
+            return text(415, f"The slot is for a file of the type {upload.type}.")
+        await request.accept_body()
+        try:
+            digest = await self._folder.write(upload.id, _received(request))
+        except FileExistsError:
+            return text(409, "The file is being uploaded.")
+        except TimeoutError:
+            return text(408, "The upload is too slow.")
+        except web.RequestPayloadError:
+            return text(400, "The upload ended early.")
+        except OSError as error:
+            if isinstance(error, ConnectionError):
+                raise
+            _log.error("upload_failed", reason=error.strerror or str(error))
+            return text(507 if error.errno in _FULL else 500, "The file cannot be kept here now.")
+        now = _now()
+        former = now if upload.purpose == "profile" else 0
+        if not await self._uploads.fill(upload, sha256=digest, now=now, expires=self._lifetime(upload), former=former):
+            await self._folder.delete(upload.id)
+            return text(403, "The slot is not there any more.")
+        return text(201, "The file is there.", Location=upload.url)
+
+    async def get(self, request: Request) -> web.StreamResponse:
+        """The file, or a range of it (RFC 9110 §14)."""
+        upload = await self._find(request)
+        if upload is None or upload.sha256 is None:
+            return text(404, "There is no such file, or not any more.")
+        headers = _headers(upload)
+        etag = headers["ETag"]
+        if etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")]:
+            return web.Response(status=304, headers=headers)
+        start, end, status = 0, upload.size, 200
+        wanted = request.headers.get("Range", "")
+        if wanted and request.headers.get("If-Range", etag) == etag and (match := _RANGE.fullmatch(wanted)):
+            span = _span(match[1], match[2], upload.size)
+            if span is None:
+                return web.Response(status=416, headers={"Content-Range": f"bytes */{upload.size}"})
+            (start, end), status = span, 206
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{upload.size}"
+        response = web.StreamResponse(status=status, headers=headers)
+        response.content_length = end - start
+        await response.prepare(request)
+        if request.method != "HEAD":
+            async for chunk in self._folder.read(upload.id, start, end - start):
+                async with asyncio.timeout(2 * _SECONDS):
+                    await response.write(chunk)
+        await response.write_eof()
+        return response
+
+
+def _headers(upload: Upload) -> dict[str, str]:
+    assert upload.sha256 is not None
+    kind = upload.type.partition(";")[0].strip().lower()
+    left = min(max(0, upload.expires_at - _now()) // 1_000_000, 31_536_000)
+    name = upload.url.rpartition("/")[2]
+    headers = {
+        "Content-Type": kind if kind in _SHOWN else "application/octet-stream",
+        "Content-Disposition": f"{'inline' if kind in _SHOWN else 'attachment'}; filename*=UTF-8''{name}",
+        "Content-Security-Policy": _POLICY,
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "ETag": f'"{upload.sha256.hex()}"',
+        "Cache-Control": f"private, max-age={left}, immutable",
+        "Accept-Ranges": "bytes",
+    }
+    if upload.uploaded_at is not None:
+        headers["Last-Modified"] = formatdate(upload.uploaded_at // 1_000_000, usegmt=True)
+    if upload.expires_at < NEVER:
+        headers["Expires"] = formatdate(upload.expires_at // 1_000_000, usegmt=True)
+    return headers
+
+
+def _span(first: str, last: str, size: int) -> tuple[int, int] | None:
+    """Start and end of a range; None: there is nothing in it."""
+    if first:
+        start, end = int(first), min(int(last) + 1 if last else size, size)
+    else:
+        start, end = max(0, size - int(last or 0)), size
+    return (start, end) if start < end else None
+
+
+async def _received(request: Request) -> AsyncIterator[bytes]:
+    """The body, gathered to chunks that are worth a thread; raises TimeoutError if one takes too long."""
+    more = True
+    while more:
+        parts, size = [], 0
+        async with asyncio.timeout(_SECONDS):
+            while more and size < CHUNK:
+                part = await request.content.readany()
+                more = bool(part)
+                parts.append(part)
+                size += len(part)
+        if size:
+            yield b"".join(parts)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,428 @@
+"""A room: who is in it, what it is like, and what its features have in common. It is pure: a stanza goes in, what it
+brings about comes out (`turn.py`); clock, numbers and ids come from its surroundings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from xmpp_server.protocol import ns
+from xmpp_server.protocol.element import Element
+from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.jid import JID, InvalidJID
+from xmpp_server.protocol.stanza import Child, Stanza, qname
+from xmpp_server.util.limits import TokenBucket
+
+from .config import Config
+from .history import History
+from .names import HATS_KEY, JOIN, MUC, OCCUPANT_ID, OCCUPANT_ID_KEY, USER, USER_X
+from .occupants import Occupant, Occupants
+from .privileges import Affiliation, Role
+from .turn import Changed, Copies, Logged, Turn
+
+_STANZA_ID: Final = qname(ns.STANZA_ID, "stanza-id")
+_DELAY: Final = qname(ns.DELAY, "delay")
+_OURS: Final = frozenset((OCCUPANT_ID_KEY, USER_X, JOIN, HATS_KEY))
+
+
+class Surroundings(Protocol):
+    """What a room needs of the service."""
+
+    def now(self) -> int:
+        """Microseconds since 1970."""
+        ...
+
+    def number(self, after: int) -> int:
+        """The number of a message that is logged now, above `after`."""
+        ...
+
+    def stanza_id(self, room: JID, n: int) -> str:
+        """The id of the message of this number (XEP-0359)."""
+        ...
+
+    def occupant_id(self, room: JID, account: JID) -> str:
+        """What the account is known by in this room (XEP-0421)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most that a room takes: occupants, affiliations, octets of a message; messages a second of one occupant, and
+    how many at once."""
+
+    occupants: int = 1024
+    affiliations: int = 10_000
+    octets: int = 131_072
+    rate: float = 20
+    burst: float = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Affiliate:
+    """An account that is affiliated; `nick` is reserved for it (XEP-0045 §7.12), empty if none is."""
+
+    affiliation: Affiliation
+    nick: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The subject: the message that set it, as it was reflected, and when."""
+
+    message: Stanza
+    at: int
+
+
+class Room:
+    """One room. `affiliates` are by bare address (or a domain); a `locked` room is known to its owner alone (§10.1.1);
+    to those who are `behind` the room owes what they missed, so that no message goes to them before that."""
+
+    def __init__(self, jid: JID, surroundings: Surroundings, bounds: Bounds | None = None) -> None:
+        self.jid = jid
+        self.surroundings = surroundings
+        self.bounds = bounds or Bounds()
+        self.config = Config()
+        self.affiliates: dict[JID, Affiliate] = {}
+        self.occupants = Occupants()
+        self.subject: Subject | None = None
+        self.avatar = b""
+        """The room's vCard as XML, empty if it has none."""
+        self.history = History()
+        self.last = 0
+        """The number of the newest message."""
+        self.keeps = True
+        """Whether the service has a log."""
+        self.locked = False
+        self.behind: set[JID] = set()
+        self.forwarded: dict[str, tuple[JID, str, JID]] = {}
+        """Requests that went on to an occupant (`forwarding.py`): by the id that they have there, who asked, by which
+        id, and the account that is asked."""
+        self.turn = Turn()
+
+    # -- what comes in
+
+    def receive(self, stanza: Stanza) -> Turn:
+        """Handle a stanza to the room or to one of its occupants; `sender` and `to` are set."""
+        from .receiving import receive
+
+        return self.act(lambda: receive(self, stanza), stanza)
+
+    def act(self, action: Callable[[], None], stanza: Stanza | None = None) -> Turn:
+        """What the action brings about; if it raises StanzaError, that is the answer to the stanza."""
+        turn = self.turn = Turn()
+        try:
+            action()
+        except StanzaError as error:
+            if stanza is None:
+                raise
+            self.refuse(stanza, error)
+        if not self.occupants and turn.left and not self.config.persistent:
+            turn.destroyed = True
+        return turn
+
+    def refuse(self, stanza: Stanza, error: StanzaError) -> None:
+        """Answer with the error, where the kind of stanza is one to be answered (RFC 6120 §8.3.1)."""
+        if stanza.type == "error" or (stanza.name == "iq" and stanza.type == "result"):
+            return
+        if stanza.name == "presence" and stanza.type == "unavailable":
+            return
+        element = error.element()
+        element.attrs["by"] = str(self.jid)
+        answer = Stanza.build(
+            stanza.name,  # type: ignore[arg-type]
+            *((Element(MUC, "x"),) if JOIN in stanza.keys else ()),
+            element,
+            sender=stanza.to,
+            to=stanza.sender,
+            type="error",
+            id=stanza.id,
+        )
+        self.turn.sends.append(answer)
+
+    # -- what goes out
+
+    def send(self, stanza: Stanza) -> None:
+        self.turn.sends.append(stanza)
+
+    def answer(self, request: Stanza, *elements: Element) -> None:
+        """The result of an iq."""
+        self.turn.sends.append(request.result(*elements))
+
+    def fan_out(self, stanza: Stanza, to: Sequence[JID], n: int = 0) -> None:
+        """The same to many; the stanza has no `to`."""
+        if to:
+            self.turn.sends.append(Copies(stanza, to, n))
+
+    def tell(self, *elements: Element, to: Iterable[JID] | None = None, type: str = "groupchat") -> None:
+        """A message of the room itself, to all or to some."""
+        receivers = list(self.occupants.sessions if to is None else to)
+        self.fan_out(Stanza.build("message", *elements, sender=self.jid, type=type), receivers)
+
+    def log(self, message: Stanza, author: JID, entombed: tuple[tuple[int, bytes], ...] = ()) -> tuple[Stanza, int]:
+        """The message as it is reflected, with its id in the log, and its number."""
+        surroundings = self.surroundings
+        n = self.last = surroundings.number(self.last)
+        at = surroundings.now()
+        stanza_id = Element(ns.STANZA_ID, "stanza-id", {"by": str(self.jid), "id": surroundings.stanza_id(self.jid, n)})
+        message = message.with_child(stanza_id)
+        kept = message
+        if self.config.non_anonymous and (occupant := self.occupants.named(author.resource)) is not None:
+            # XEP-0313 §6.1.3: who could see the real address then, sees it in the archive
+            kept = message.with_child(self.user_x(occupant.jid, occupant.role, jid=str(occupant.session)))
+        self.turn.logged = Logged(n, at, kept, author, entombed)
+        self.history.add(n, at, message)
+        return message, n
+
+    @property
+    def logs(self) -> bool:
+        """Whether messages are kept."""
+        return self.keeps and self.config.archive and not self.locked
+
+    # -- who is what
+
+    def affiliation(self, jid: JID) -> Affiliation:
+        """That of the account, else of its domain (§9.2)."""
+        entry = self.affiliates.get(jid.bare) or self.affiliates.get(JID.parse(jid.domain))
+        return entry.affiliation if entry is not None else Affiliation.NONE
+
+    def with_affiliation(self, affiliation: Affiliation) -> list[JID]:
+        """All that have it."""
+        return [jid for jid, entry in self.affiliates.items() if entry.affiliation is affiliation]
+
+    def reserved(self, nick: str) -> JID | None:
+        """For whom the nickname is reserved."""
+        return next((jid for jid, entry in self.affiliates.items() if entry.nick == nick), None)
+
+    def occupant(self, stanza: Stanza) -> Occupant:
+        """The occupant who sent it; raises StanzaError not-acceptable if it is none (§7.4, §7.5)."""
+        assert stanza.sender is not None
+        occupant = self.occupants.of(stanza.sender)
+        if occupant is None:
+            raise not_in_room()
+        return occupant
+
+    def count(self, occupant: Occupant, octets: int = 0) -> None:
+        """The occupant sends something. Raises StanzaError: resource-constraint if it was too much in too short a time,
+        policy-violation if it is too large; moderators send as much as they like."""
+        bounds = self.bounds
+        if octets > bounds.octets:
+            raise StanzaError("policy-violation", f"A message has at most {bounds.octets} octets.")
+        if occupant.role is Role.MODERATOR:
+            return
+        if occupant.bucket is None:
+            occupant.bucket = TokenBucket(bounds.rate, bounds.burst, lambda: self.surroundings.now() / 1_000_000)
+        if occupant.bucket.take() > 0:
+            occupant.bucket.take(-1)  # what is refused does not count
+            raise StanzaError("resource-constraint", "You send too much in too short a time.", type="wait")
+
+    def sees_addresses(self, occupant: Occupant) -> bool:
+        """Whether the occupant may see real addresses (§7.2.3, §7.2.4)."""
+        return self.config.non_anonymous or occupant.role is Role.MODERATOR
+
+    def is_shown(self, role: Role) -> bool:
+        """Whether presence of this role is shown to others."""
+        return role.text in self.config.presence_of
+
+    # -- what is shown of occupants
+
+    def user_x(
+        self,
+        account: JID | Affiliation,
+        role: Role | None,
+        *,
+        jid: str = "",
+        nick: str | None = None,
+        actor: Occupant | None = None,
+        with_actor_jid: bool = False,
+        reason: str = "",
+        codes: Iterable[int] = (),
+    ) -> Element:
+        """The `<x/>` with an item; `account` stands for its affiliation."""
+        affiliation = self.affiliation(account) if isinstance(account, JID) else account
+        attrs = {"affiliation": affiliation.text}
+        if role is not None:
+            attrs["role"] = role.text
+        if jid:
+            attrs["jid"] = jid
+        if nick is not None:
+            attrs["nick"] = nick
+        item = Element(USER, "item", attrs)
+        if actor is not None:
+            who = {"nick": actor.nick}
+            if with_actor_jid:
+                who["jid"] = str(actor.session)
+            item.add(Element(USER, "actor", who))
+        if reason:
+            item.add(Element(USER, "reason", {}, [reason]))
+        # in the order that other servers have: what happened, to whom, and whether that is the receiver himself
+        own, others = {110}.intersection(codes), set(codes) - {110}
+        return Element(USER, "x", {}, [*status(others), item, *status(own)])
+
+    def shown(self, occupant: Occupant, *, with_jid: bool) -> Stanza:
+        """The occupant's presence as others see it, without `to`."""
+        presence = occupant.shown(with_jid=with_jid)
+        if presence is None:
+            jid = str(occupant.session) if with_jid else ""
+            x = self.user_x(occupant.jid, occupant.role, jid=jid)
+            presence = self._dressed(occupant, occupant.presence, x)
+            occupant.remember(presence, with_jid=with_jid)
+        return presence
+
+    def _dressed(self, occupant: Occupant, presence: Stanza, x: Element) -> Stanza:
+        identity = Element(OCCUPANT_ID, "occupant-id", {"id": occupant.id})
+        return presence.stamped(sender=occupant.address, id="").with_child(identity, x)
+
+    def announce(
+        self,
+        occupant: Occupant,
+        *,
+        codes: Iterable[int] = (),
+        own_codes: Iterable[int] = (),
+        own_id: str = "",
+        actor: Occupant | None = None,
+        reason: str = "",
+        others: bool = True,
+    ) -> None:
+        """Show the occupant's presence to all, and to itself as its own (§7.2.2)."""
+        codes, own_codes = tuple(codes), (*codes, *own_codes, 110)
+        plain = not codes and actor is None and not reason
+
+        def version(*, with_jid: bool) -> Stanza:
+            if plain:
+                return self.shown(occupant, with_jid=with_jid)
+            jid = str(occupant.session) if with_jid else ""
+            x = self.user_x(
+                occupant.jid, occupant.role, jid=jid, actor=actor, with_actor_jid=with_jid, reason=reason, codes=codes
+            )
+            return self._dressed(occupant, occupant.presence, x)
+
+        if others and self.is_shown(occupant.role):
+            self._split(occupant, version)
+        for session, presence in occupant.sessions.items():
+            x = self.user_x(
+                occupant.jid,
+                occupant.role,
+                jid=str(session),
+                actor=actor,
+                reason=reason,
+                codes=own_codes,
+            )
+            self.send(self._dressed(occupant, presence, x).stamped(to=session, id=own_id))
+
+    def announce_gone(
+        self,
+        occupant: Occupant,
+        presence: Stanza,
+        *,
+        sessions: Iterable[JID],
+        others: bool,
+        role: Role = Role.NONE,
+        affiliation: Affiliation | None = None,
+        nick: str | None = None,
+        actor: Occupant | None = None,
+        reason: str = "",
+        codes: Iterable[int] = (),
+        own: bool = True,
+    ) -> None:
+        """Show that the occupant is not under its nickname any more: to these sessions of its own, to the others, or
+        both. `presence` is the stanza of type unavailable."""
+        codes = tuple(codes)
+        account: JID | Affiliation = occupant.jid if affiliation is None else affiliation
+
+        def version(*, with_jid: bool, jid: str = "", codes: tuple[int, ...] = codes) -> Stanza:
+            own = bool(jid)
+            x = self.user_x(
+                account,
+                role,
+                jid=jid or (str(occupant.session) if with_jid else ""),
+                nick=nick,
+                actor=actor,
+                with_actor_jid=with_jid and not own,
+                reason=reason,
+                codes=codes,
+            )
+            return self._dressed(occupant, presence, x)
+
+        if own:
+            sees = self.sees_addresses(occupant)
+            for session in sessions:
+                self.send(version(with_jid=sees, jid=str(session), codes=(*codes, 110)).stamped(to=session))
+        if others and self.is_shown(occupant.role):
+            self._split(occupant, version)
+
+    def _split(self, occupant: Occupant, version: Callable[..., Stanza]) -> None:
+        """One version for those who see real addresses, another for the rest; nothing to the occupant itself."""
+        seeing: list[JID] = []
+        blind: list[JID] = []
+        for other in self.occupants:
+            if other is not occupant:
+                (seeing if self.sees_addresses(other) else blind).extend(other.sessions)
+        if seeing:
+            self.fan_out(version(with_jid=True), seeing)
+        if blind:
+            self.fan_out(version(with_jid=False), blind)
+
+    # -- changing
+
+    def save(self) -> None:
+        """The room itself is to be written."""
+        if not self.locked:
+            self.turn.changed |= Changed.ROOM
+
+    def affiliate(self, jid: JID, entry: Affiliate | None) -> None:
+        """The account is affiliated so, or no more."""
+        if entry is None:
+            self.affiliates.pop(jid, None)
+        else:
+            self.affiliates[jid] = entry
+        for occupant in self.occupants:
+            if occupant.jid == jid or occupant.jid.domain == str(jid):
+                occupant.changed()
+        if not self.locked:
+            self.turn.changed |= Changed.AFFILIATIONS
+            self.turn.accounts.add(jid)
+
+    def unlock(self) -> None:
+        """The room has been configured: others may enter, and it is written with all that it has."""
+        self.locked = False
+        self.turn.changed |= Changed.ROOM | Changed.AFFILIATIONS
+        self.turn.accounts.update(self.affiliates)
+
+    def forget_session(self, session: JID) -> None:
+        """The session is in the room no more."""
+        self.occupants.leave(session)
+        self.behind.discard(session)
+        self.turn.left.append(session)
+
+    # -- what others send, less what only the room may say
+
+    def stripped(self, stanza: Stanza) -> Stanza:
+        """The stanza without what its sender must not say in a room: who is what (§17.3), which occupant he is
+        (XEP-0421 §3), ids and delays in the room's name."""
+        keys = stanza.keys
+        if _OURS.isdisjoint(keys) and _STANZA_ID not in keys and _DELAY not in keys:
+            return stanza
+        return stanza.without(self._is_forged)
+
+    def _is_forged(self, child: Child) -> bool:
+        if child.key in _OURS:
+            return True
+        if child.key not in (_STANZA_ID, _DELAY):
+            return False
+        try:
+            by = JID.parse(child.get("by" if child.key == _STANZA_ID else "from"))
+        except InvalidJID:
+            return False
+        return by.bare == self.jid
+
+
+def not_in_room() -> StanzaError:
+    """What those are told who are no occupants (§7.4, §7.5, XEP-0410 §3.2)."""
+    return StanzaError("not-acceptable", "You are not in the room.", type="cancel")
+
+
+def status(codes: Iterable[int]) -> list[Element]:
+    """Status codes (§16.6.2), in their order."""
+    return [Element(USER, "status", {"code": str(code)}) for code in sorted(set(codes))]

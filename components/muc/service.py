@@ -1,0 +1,418 @@
+"""Groups: rooms in which many people talk (XEP-0045).
+
+A room is brought from the database when somebody speaks to it, and dropped when nobody is in it. Messages are in its
+log before anybody sees them or the sender is told that they were taken; a member who was away is given what came
+meanwhile when he joins again, wherever his devices were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from hashlib import blake2b
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+import structlog
+
+from xmpp_server.port import Component, ComponentOptions, Port
+from xmpp_server.protocol import retraction
+from xmpp_server.protocol.archive_ids import ArchiveIds
+from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.stanza import Stanza, qname
+from xmpp_server.storage.archive import Matching
+from xmpp_server.storage.database import Database
+from xmpp_server.storage.errors import StorageError
+from xmpp_server.storage.rooms import Rooms
+from xmpp_server.storage.secrets import Secrets
+from xmpp_server.util.limits import Allowance
+from xmpp_server.util.tasks import keep
+
+from . import archive, joining, keeping, moderation, presence, service_disco
+from .cursors import Cursors
+from .history import Entry
+from .live import LiveRoom
+from .names import JOIN, MODERATE
+from .notices import Listener, notice
+from .privileges import Affiliation
+from .room import Affiliate, Bounds, Room, not_in_room
+from .turn import Logged, Turn
+
+_log = structlog.get_logger()
+
+_NUMBER = msgspec.Meta(ge=1)
+_MODERATE: Final = qname(MODERATE, "moderate")
+_IN_MEMORY: Final = 100  # messages of the log that a room is brought with
+_AT_ONCE: Final = 50  # messages for one who was away, until he has acknowledged them
+_PATIENCE: Final = 60.0  # seconds to wait for that
+_UPKEEP: Final = 3600.0  # seconds
+_BATCH: Final = 1000  # messages that are removed from a log at once
+_DAY: Final = 86_400_000_000  # microseconds
+
+
+class MucOptions(ComponentOptions, frozen=True):
+    """Who makes rooms, and how much they take."""
+
+    subdomain: str = "conference"
+    create: Literal["local", "anyone", "admins"] = "local"
+    """Who may make rooms: the accounts of the host, anybody, or the host's administrators."""
+    rooms_per_hour: Annotated[int, msgspec.Meta(ge=0)] = 20
+    """So many rooms one account makes in an hour; 0: as many as it likes."""
+    occupants: Annotated[int, _NUMBER] = 1024
+    """The most people in a room."""
+    affiliations: Annotated[int, _NUMBER] = 10_000
+    """The most members, admins, owners and banned people of a room."""
+    message_bytes: Annotated[int, _NUMBER] = 131_072
+    """The largest message to a room."""
+    messages_per_second: Annotated[int, _NUMBER] = 20
+    """So many messages and changes of presence of one occupant who is no moderator are passed on in a second, and ten
+    times as many at once."""
+    archive: bool = True
+    """Whether rooms keep their messages, so that members who are away get them."""
+    days: Annotated[int, msgspec.Meta(ge=0)] = 30
+    """For how long a message stays in the log of a room; 0: for ever."""
+    page: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+    """The most messages that a query to a log is given at a time."""
+
+
+class Muc(Component):
+    """The service at one domain."""
+
+    name = "muc"
+    title = "Groups"
+    Options = MucOptions
+
+    def __init__(self, port: Port, database: Database, options: MucOptions) -> None:
+        self.options: MucOptions = options
+        self._port = port
+        self._rooms = Rooms(database)
+        self._secrets = Secrets(database)
+        self._live: dict[JID, LiveRoom] = {}
+        self._loading: dict[JID, asyncio.Task[LiveRoom | None]] = {}
+        self._cursors = Cursors(self._rooms)
+        self.listeners: list[Listener] = []
+        """Told of every message that is logged and reflected, so that those who are away can be woken."""
+        self._upkeep: asyncio.Task[None] | None = None
+        self._ids: ArchiveIds
+        self._occupant_key: bytes
+        self._archive: archive.RoomArchive
+        self._created = self._allowance()
+
+    def _allowance(self) -> Allowance:
+        return Allowance(time.monotonic, count=self.options.rooms_per_hour or 1, period=3600)
+
+    def reconfigure(self, options: MucOptions) -> None:
+        """Take new options without a restart; rooms take theirs when they are brought next."""
+        if options.rooms_per_hour != self.options.rooms_per_hour:
+            self.options = options
+            self._created = self._allowance()
+        self.options = options
+
+    # -- start and stop
+
+    async def start(self) -> None:
+        """As `Component` has it; who was in a room when the server stopped is in it again."""
+        self._ids = ArchiveIds(await self._secrets.get("", "archive ids"))
+        self._occupant_key = await self._secrets.get("", "occupant ids")
+        self._archive = archive.RoomArchive(self._rooms.log, self._ids, self.options.page)
+        for jid, state in await self._rooms.take_occupants(self._port.jid.domain):
+            live = await self._find(jid)
+            if live is not None:
+                keeping.seat(live.room, state)
+        self._port.receive(self.handle)
+        self._upkeep = asyncio.get_running_loop().create_task(self._purge(), name="upkeep of rooms")
+
+    async def announce_stop(self) -> None:
+        """As `Component` has it: who cannot resume his session is told that he is in no room any more (§11.2)."""
+        for live in list(self._live.values()):
+            room = live.room
+            gone = [session for session in room.occupants.sessions if not self._port.resumes(session)]
+            if gone:
+                live.take(room.act(lambda room=room, gone=gone: presence.shut_out(room, gone)))  # type: ignore[misc]
+
+    async def stop(self) -> None:
+        """As `Component` has it: those who are in a room still have sessions that they will resume."""
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+        await self._cursors.close()
+        sitting = [live.room for live in self._live.values() if len(live.room.occupants) and not live.room.locked]
+        await self._rooms.save_occupants((room.jid, keeping.occupants(room)) for room in sitting)
+
+    async def _purge(self) -> None:
+        while True:
+            await asyncio.sleep(_UPKEEP)
+            if not self.options.days:
+                continue
+            before = time.time_ns() // 1000 - self.options.days * _DAY
+            last = None
+            with suppress(StorageError):
+                while rooms := await self._rooms.log.outdated(self._port.jid.domain, before=before, after=last):
+                    for room in rooms:
+                        count = _BATCH
+                        while count == _BATCH:
+                            count = await self._rooms.log.purge(room, before=before, limit=_BATCH)
+                            await asyncio.sleep(0.1)
+                    last = rooms[-1]
+
+    # -- what a room needs
+
+    def now(self) -> int:
+        """As `Surroundings` has it."""
+        return time.time_ns() // 1000
+
+    def number(self, after: int) -> int:
+        """As `Surroundings` has it."""
+        return self._rooms.log.number(after)
+
+    def stanza_id(self, room: JID, n: int) -> str:
+        """As `Surroundings` has it."""
+        return self._ids.seal(room, n)
+
+    def occupant_id(self, room: JID, account: JID) -> str:
+        """As `Surroundings` has it."""
+        return blake2b(f"{room}\0{account}".encode(), key=self._occupant_key, digest_size=20).hexdigest()
+
+    # -- stanzas
+
+    async def handle(self, stanza: Stanza) -> asyncio.Future[Any] | None:
+        """As `port.Handler` has it."""
+        to = stanza.to
+        assert to is not None
+        if not to.localpart:
+            await self._to_service(stanza)
+            return None
+        live = self._live.get(to.bare) or await self._find(to.bare) or self._create(stanza)
+        if live is None:
+            await self._nowhere(stanza)
+            return None
+        if stanza.type in ("get", "set") and not to.resource:
+            if archive.is_query(stanza):
+                await self._query(live, stanza)
+                return None
+            if stanza.keys == [_MODERATE]:
+                return await self._moderate(live, stanza)
+        if stanza.type == "groupchat" and retraction.RETRACT in stanza.keys:
+            return await self._retract(live, stanza)
+        return self._take(live, live.room.receive(stanza))
+
+    def _take(self, live: LiveRoom, turn: Turn) -> asyncio.Future[Any] | None:
+        done = live.take(turn)
+        if turn.destroyed:
+            self._live.pop(live.room.jid, None)
+        for session in turn.arrived:
+            keep(self._catch_up(live, session), "catching up")
+        return done
+
+    async def _to_service(self, stanza: Stanza) -> None:
+        if stanza.name == "iq" and stanza.type in ("get", "set"):
+            answer = await service_disco.answer(self._rooms, stanza, archive=self.options.archive)
+            await self._port.send(stanza.result(*answer))
+        elif stanza.name == "message" and stanza.type not in ("error", "headline"):
+            raise StanzaError("service-unavailable")
+
+    async def _nowhere(self, stanza: Stanza) -> None:
+        """To a room that does not exist."""
+        if stanza.type in ("error", "result", "unavailable"):
+            return
+        if stanza.name == "presence" and stanza.type == "":
+            if JOIN not in stanza.keys:
+                room = Room(stanza.to.bare if stanza.to else self._port.jid, self)
+                for item in room.act(lambda: joining.join(room, stanza), stanza).sends:
+                    assert isinstance(item, Stanza)
+                    await self._port.send(item)
+                return
+            raise StanzaError("not-allowed", "You may not make rooms here.")
+        if stanza.name == "iq" and stanza.to is not None and stanza.to.resource:
+            raise not_in_room()
+        raise StanzaError("item-not-found", "There is no such room.")
+
+    # -- bringing and making rooms
+
+    async def _find(self, jid: JID) -> LiveRoom | None:
+        """The room, from the database if it is not in memory; None if there is none."""
+        loading = self._loading.get(jid)
+        if loading is None:
+            loading = self._loading[jid] = asyncio.get_running_loop().create_task(self._load(jid))
+            loading.add_done_callback(lambda _: self._loading.pop(jid, None))
+        try:
+            live = await asyncio.shield(loading)
+        except StorageError as error:
+            raise StanzaError("resource-constraint", "The room cannot be read at the moment.") from error
+        return self._live.get(jid) or live
+
+    async def _load(self, jid: JID) -> LiveRoom | None:
+        kept = await self._rooms.load(jid)
+        if kept is None:
+            return None
+        room = self._room(jid)
+        keeping.restore(room, *kept)
+        log = self._rooms.log
+        room.last = await log.last(jid)
+        found = await log.page(jid, Matching(), limit=_IN_MEMORY, backwards=True)
+        if found:
+            room.history.floor = found[0].n - 1 if len(found) == _IN_MEMORY else 0
+            for message in await log.load(jid, Matching(), found[0].n, found[-1].n):
+                room.history.add(message.n, message.at, keeping.read(message.stanza))
+        return self._live.setdefault(jid, self._alive(room))
+
+    def _room(self, jid: JID) -> Room:
+        options = self.options
+        room = Room(
+            jid,
+            self,
+            Bounds(
+                options.occupants,
+                options.affiliations,
+                options.message_bytes,
+                options.messages_per_second,
+                options.messages_per_second * 10,
+            ),
+        )
+        room.keeps = options.archive
+        return room
+
+    def _alive(self, room: Room) -> LiveRoom:
+        return LiveRoom(room, self._port, self._rooms, self._moved, self._idle, self._reflected)
+
+    def _reflected(self, room: Room, logged: Logged) -> None:
+        if not self.listeners:
+            return
+        told = notice(room, logged.stanza, logged.n)
+        for listener in self.listeners:
+            try:
+                listener(told)
+            except Exception:
+                _log.exception("listener_failed", listener=getattr(listener, "__qualname__", "?"))
+
+    def _idle(self, live: LiveRoom) -> None:
+        if live.is_idle:
+            self._live.pop(live.room.jid, None)
+
+    def _create(self, stanza: Stanza) -> LiveRoom | None:
+        """A new room for one who enters one that does not exist (§10.1.1); None if he does not, or may not."""
+        sender, to = stanza.sender, stanza.to
+        assert sender is not None
+        assert to is not None
+        if stanza.name != "presence" or stanza.type != "" or JOIN not in stanza.keys:
+            return None
+        joining.acceptable(to)
+        if not self._may_create(sender):
+            return None
+        if self.options.rooms_per_hour and not self._created.take(str(sender.bare)):
+            raise StanzaError("resource-constraint", "You made many rooms; try again later.")
+        room = self._room(to.bare)
+        room.locked = True
+        room.affiliates[sender.bare] = Affiliate(Affiliation.OWNER)
+        live = self._live[to.bare] = self._alive(room)
+        return live
+
+    def _may_create(self, sender: JID) -> bool:
+        if sender.bare in self._port.admins or self.options.create == "anyone":
+            return True
+        return self.options.create == "local" and self._port.jid.domain == f"{self.options.subdomain}.{sender.domain}"
+
+    # -- what waits for the database
+
+    async def _query(self, live: LiveRoom, stanza: Stanza) -> None:
+        with self._used(live):
+            async for each in self._archive.answer(live.room, stanza):
+                await self._port.send(each)
+
+    async def _moderate(self, live: LiveRoom, stanza: Stanza) -> asyncio.Future[Any] | None:
+        room = live.room
+        with self._used(live):
+            moderation.check(room, stanza)
+            request = stanza.parse(stanza.children[0])
+            n = self._ids.open(room.jid, request.get("id"))
+            found = await self._rooms.log.each(room.jid, (n,)) if n is not None else ()
+            if n is None or not found:
+                raise StanzaError("item-not-found", "The room has no message of this id.")
+            original = found[0].stanza
+            return self._take(live, room.act(lambda: moderation.moderate(room, stanza, request, n, original), stanza))
+
+    async def _retract(self, live: LiveRoom, stanza: Stanza) -> asyncio.Future[Any] | None:
+        room = live.room
+        with self._used(live):
+            n = self._ids.open(room.jid, retraction.retracted_id(stanza))
+            found = await self._rooms.log.each(room.jid, (n,)) if n is not None and room.logs else ()
+            if n is None or not found:
+                return self._take(live, room.receive(stanza))
+            original = found[0].stanza
+            return self._take(live, room.act(lambda: moderation.retract(room, stanza, n, original), stanza))
+
+    async def _catch_up(self, live: LiveRoom, session: JID) -> None:
+        """Give a member all that came since he was here, the oldest first, no faster than he takes it."""
+        room = live.room
+        with self._used(live):
+            after: int | None = None
+            try:
+                after = await self._cursors.get(room.jid, session)
+                while after is not None and after < room.history.floor and session in room.behind:
+                    after = await self._give_page(live, session, after)
+            except StorageError:
+                _log.warning("history_is_missing", room=str(room.jid))
+                after = None
+            if session not in room.behind:
+                return
+            if after is None:
+                turn = room.act(lambda: joining.show_default(room, session))
+                self._moved(room.jid, session, room.last)
+            else:
+                known = after
+                turn = room.act(lambda: joining.catch_up(room, session, known))
+            done = self._take(live, turn)
+            if done is not None:
+                with suppress(StorageError):
+                    await done
+
+    async def _give_page(self, live: LiveRoom, session: JID, after: int) -> int:
+        """A page of the log from after this message; the number of its last one."""
+        room = live.room
+        log = self._rooms.log
+        found = await log.page(room.jid, Matching(low=after), limit=_AT_ONCE)
+        if not found:
+            return room.history.floor
+        standing = None
+        for message in await log.load(room.jid, Matching(low=after), found[0].n, found[-1].n):
+            if session not in room.behind:
+                break
+            entry = Entry(message.n, message.at, keeping.read(message.stanza))
+            if not entry.is_subject:
+                standing = await live.deliver(entry.late(room.jid), session, entry.n)
+        if standing is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await standing
+        return found[-1].n
+
+    def _used(self, live: LiveRoom) -> _Use:
+        return _Use(live, self._idle)
+
+    # -- cursors
+
+    def _moved(self, room: JID, session: JID, n: int) -> None:
+        """As `live.Moved` has it."""
+        live = self._live.get(room)
+        if live is None or not live.room.logs:
+            return
+        entry = live.room.affiliates.get(session.bare)
+        if entry is None or entry.affiliation < Affiliation.MEMBER:
+            return
+        self._cursors.move(room, session, n)
+
+
+class _Use:
+    """Keeps a room in memory for the length of a block."""
+
+    def __init__(self, live: LiveRoom, idle: Any) -> None:
+        self._live = live
+        self._idle = idle
+
+    def __enter__(self) -> None:
+        self._live.users += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._live.users -= 1
+        self._idle(self._live)

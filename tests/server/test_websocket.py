@@ -1,0 +1,131 @@
+"""Clients over WebSocket (RFC 7395), on the whole server."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.server.conftest import MakeServer
+from tests.server.raw_client import RawClient
+from tests.server.running import ADDRESS, PASSWORD, RunningServer
+from xmpp_server.protocol import ns
+from xmpp_server.protocol.element import Element, parse
+
+DEADLINE: Final = 20.0
+OPEN: Final = "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='localhost' version='1.0'/>"
+CLOSE: Final = "<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>"
+
+
+@pytest_asyncio.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+class Tab:
+    """A page's WebSocket."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+
+    @classmethod
+    async def connect(cls, http: aiohttp.ClientSession, server: RunningServer, **more: Any) -> Tab:
+        context = ssl.create_default_context(cafile=str(server.certificate))
+        context.check_hostname = False
+        url = f"https://{ADDRESS}:{server.https_port}/xmpp-websocket"
+        return cls(await http.ws_connect(url, protocols=("xmpp",), ssl=context, **more))
+
+    async def say(self, message: str) -> None:
+        await self.socket.send_str(message)
+
+    async def hear(self) -> Element:
+        """The next message, which stands for itself."""
+        async with asyncio.timeout(DEADLINE):
+            return parse((await self.socket.receive_str()).encode(), "")
+
+    async def ended(self) -> int | None:
+        async with asyncio.timeout(DEADLINE):
+            assert (await self.socket.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+        return self.socket.close_code
+
+    async def open(self) -> Element:
+        await self.say(OPEN)
+        assert (await self.hear()).ns == ns.FRAMING
+        return await self.hear()
+
+    async def log_in(self, name: str) -> None:
+        await self.open()
+        await self.say(f"<auth xmlns='{ns.SASL}' mechanism='PLAIN'>{_plain(name)}</auth>")
+        assert (await self.hear()).name == "success"
+        await self.open()
+
+    async def bind(self, name: str) -> None:
+        await self.log_in(name)
+        await self.say(f"<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='{ns.BIND}'/></iq>")
+        answer = await self.hear()
+        assert (answer.ns, answer.get("type")) == (ns.CLIENT, "result")
+
+
+def _plain(name: str) -> str:
+    return b64encode(f"\0{name}\0{PASSWORD}".encode()).decode()
+
+
+async def test_a_page_logs_in_and_chats_with_who_is_connected_otherwise(
+    server: RunningServer, http: aiohttp.ClientSession
+) -> None:
+    await server.account("romeo")
+    await server.account("juliet")
+    juliet = await RawClient.login(server, "juliet", resource="balcony")
+    romeo = await Tab.connect(http, server)
+    await romeo.bind("romeo")
+    await romeo.say("<message xmlns='jabber:client' to='juliet@localhost/balcony'><body>a &amp; b</body></message>")
+    assert (await juliet.read()).child_text(ns.CLIENT, "body") == "a & b"
+    await romeo.say(CLOSE)
+    end = await romeo.hear()
+    assert (end.ns, end.name) == (ns.FRAMING, "close")
+    assert await romeo.ended() == 1000
+
+
+async def test_a_session_is_resumed_over_another_socket(server: RunningServer, http: aiohttp.ClientSession) -> None:
+    await server.account("romeo")
+    romeo = await Tab.connect(http, server)
+    await romeo.bind("romeo")
+    await romeo.say("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+    id = (await romeo.hear()).get("id")
+    await romeo.socket.close()
+    again = await Tab.connect(http, server)
+    await again.log_in("romeo")
+    await again.say(f"<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>")
+    assert (await again.hear()).name == "resumed"
+
+
+async def test_what_is_no_element_is_answered_by_an_error(server: RunningServer, http: aiohttp.ClientSession) -> None:
+    romeo = await Tab.connect(http, server)
+    await romeo.open()
+    await romeo.say("<!-- -->")
+    error = await romeo.hear()
+    assert error.child(ns.STREAM_ERRORS, "restricted-xml") is not None
+    assert (await romeo.hear()).name == "close"
+    assert await romeo.ended() == 1000
+
+
+async def test_pages_of_other_origins_are_turned_away(make_server: MakeServer, http: aiohttp.ClientSession) -> None:
+    server = await make_server("[http]\norigins = ['https://chat.example']")
+    await Tab.connect(http, server, origin="https://chat.example")
+    await Tab.connect(http, server)
+    with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+        await Tab.connect(http, server, origin="https://evil.example")
+    assert raised.value.status == 403
+
+
+async def test_without_tls_nobody_logs_in(server: RunningServer, http: aiohttp.ClientSession) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+        await http.ws_connect(f"http://{ADDRESS}:{server.http_port}/xmpp-websocket", protocols=("xmpp",))
+    assert raised.value.status == 403

@@ -1,0 +1,57 @@
+"""What accounts uploaded, but for the bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.errors import QuotaExceeded
+from xmpp_server.storage.store import Store
+from xmpp_server.storage.uploads import DAY, NEVER, Upload
+
+
+def slot(account: JID, id: str = "a", at: int = 1000, purpose: str = "message") -> Upload:
+    return Upload(account, id, f"https://a.example/{id}", "image/png", purpose, 40, at, expires_at=at + 300)
+
+
+async def test_a_slot_is_filled_once_and_found(store: Store, romeo: JID) -> None:
+    await store.uploads.reserve(slot(romeo), quota=0)
+    assert await store.uploads.find("a") == slot(romeo)
+    assert await store.uploads.fill(slot(romeo), sha256=b"digest", now=1100, expires=NEVER)
+    assert not await store.uploads.fill(slot(romeo), sha256=b"other", now=1200, expires=NEVER)
+    filled = replace(slot(romeo), sha256=b"digest", uploaded_at=1100, expires_at=NEVER)
+    assert await store.uploads.find("a") == filled
+    assert await store.uploads.find("b") is None
+
+
+async def test_what_was_asked_for_in_a_day_counts_for_the_quota_and_the_error_tells_until_when(
+    store: Store, romeo: JID
+) -> None:
+    await store.uploads.reserve(slot(romeo, "a"), quota=100)
+    await store.uploads.reserve(slot(romeo, "b", 2000), quota=100)
+    with pytest.raises(QuotaExceeded, match=str(1000 + DAY)):
+        await store.uploads.reserve(slot(romeo, "c", 3000), quota=100)
+    await store.uploads.reserve(slot(romeo, "c", 1000 + DAY), quota=100)
+
+
+async def test_what_expired_or_lost_its_account_is_gone_until_it_is_deleted(store: Store, romeo: JID) -> None:
+    await store.uploads.reserve(slot(romeo, "a"), quota=0)
+    await store.uploads.reserve(slot(romeo, "b", 2000), quota=0)
+    assert [upload.id for upload in await store.uploads.gone(now=1300 + DAY)] == ["a"]
+    await store.accounts.delete(romeo)
+    assert await store.uploads.find("b") is None
+    gone = await store.uploads.gone(now=1)
+    assert {upload.id for upload in gone} == {"a", "b"}
+    await store.uploads.delete(gone)
+    assert await store.uploads.gone(now=NEVER) == []
+
+
+async def test_a_new_picture_of_a_profile_lets_the_former_expire(store: Store, romeo: JID) -> None:
+    for id, purpose in (("a", "profile"), ("b", "message"), ("c", "profile")):
+        upload = slot(romeo, id, purpose=purpose)
+        await store.uploads.reserve(upload, quota=0)
+        former = 5000 if purpose == "profile" else 0
+        assert await store.uploads.fill(upload, sha256=b"x", now=1100, expires=NEVER, former=former)
+    assert [upload.id for upload in await store.uploads.gone(now=5000)] == ["a"]

@@ -1,0 +1,171 @@
+"""What accounts uploaded: everything but the bytes.
+
+A row is made when a slot is given, so that what is promised counts for the quota; until its file is there it has no
+digest, and it expires with its slot. Rows have no foreign key: one outlives its account until the bytes are gone too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    LargeBinary,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    exists,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+
+from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.accounts import accounts
+from xmpp_server.storage.database import Database
+from xmpp_server.storage.errors import QuotaExceeded
+from xmpp_server.storage.schema import Address, metadata
+from xmpp_server.storage.statement import Statement
+from xmpp_server.storage.transaction import Transaction
+
+DAY: Final = 86_400_000_000  # microseconds
+NEVER: Final = 2**62
+
+uploads: Final = Table(
+    "uploads",
+    metadata,
+    Column("account", Address, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("sha256", LargeBinary),
+    Column("uploaded_at", BigInteger),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("uploads_by_id", "id", unique=True),
+    Index("uploads_by_expiry", "expires_at"),
+    Index("uploads_by_request", "account", "requested_at"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file, or a slot for one (without `sha256`). Sizes are octets, times microseconds since 1970."""
+
+    account: JID
+    id: str
+    url: str
+    type: str
+    purpose: str
+    size: int
+    requested_at: int
+    expires_at: int
+    sha256: bytes | None = None
+    uploaded_at: int | None = None
+
+
+_COLUMNS: Final = [uploads.c[name] for name in Upload.__slots__]
+_is_one: Final = (uploads.c.account == bindparam("account"), uploads.c.id == bindparam("id"))
+_owned: Final = exists().where(accounts.c.account == uploads.c.account)
+_ADD: Final = Statement(insert(uploads).values({column.name: bindparam(column.name) for column in uploads.columns}))
+_RECENT: Final = Statement(
+    select(func.coalesce(func.sum(uploads.c.size), 0), func.min(uploads.c.requested_at)).where(
+        uploads.c.account == bindparam("account"), uploads.c.requested_at > bindparam("since", type_=BigInteger)
+    )
+)
+_FIND: Final = Statement(select(*_COLUMNS).where(uploads.c.id == bindparam("id"), _owned))
+_FILL: Final = Statement(
+    update(uploads)
+    .where(*_is_one, uploads.c.sha256.is_(None), _owned)
+    .values(
+        sha256=bindparam("digest", type_=LargeBinary),
+        uploaded_at=bindparam("now", type_=BigInteger),
+        expires_at=bindparam("expires", type_=BigInteger),
+    )
+)
+_FORMER: Final = Statement(
+    update(uploads)
+    .where(
+        uploads.c.account == bindparam("account"),
+        uploads.c.id != bindparam("id"),
+        uploads.c.purpose == bindparam("kind", type_=Text),
+        uploads.c.sha256.is_not(None),
+        uploads.c.expires_at > bindparam("until", type_=BigInteger),
+    )
+    .values(expires_at=bindparam("until", type_=BigInteger))
+)
+_GONE: Final = Statement(
+    select(*_COLUMNS)
+    .where(
+        ((uploads.c.expires_at <= bindparam("now", type_=BigInteger)) & uploads.c.sha256.is_not(None))
+        | (uploads.c.expires_at <= bindparam("stale", type_=BigInteger))
+        | ~_owned
+    )
+    .limit(bindparam("limit"))
+)
+_DELETE: Final = Statement(delete(uploads).where(*_is_one))
+
+
+class Uploads:
+    """The uploads of all accounts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def reserve(self, upload: Upload, *, quota: int) -> None:
+        """Give a slot. Raises QuotaExceeded, with the time from which on there is more room, if the account had slots
+        for more than `quota` octets in the last 24 hours."""
+
+        async def work(transaction: Transaction) -> None:
+            row = await transaction.one(_RECENT, account=str(upload.account), since=upload.requested_at - DAY)
+            used, first = (int(row[0]), row[1]) if row else (0, None)
+            if quota and used + upload.size > quota:
+                raise QuotaExceeded(str((first or upload.requested_at) + DAY))
+            values: dict[str, Any] = {name: getattr(upload, name) for name in Upload.__slots__}
+            await transaction.run(_ADD, **{**values, "account": str(upload.account)})
+
+        await self._database.write(work)
+
+    async def find(self, id: str) -> Upload | None:
+        """The upload of this id, if its account is still there."""
+        row = await self._database.one(_FIND, id=id)
+        return _upload(row) if row else None
+
+    async def fill(self, upload: Upload, *, sha256: bytes, now: int, expires: int, former: int = 0) -> bool:
+        """The file is there; False: it was there before, or the slot is gone. With `former` all others of the same
+        purpose expire then."""
+
+        async def work(transaction: Transaction) -> bool:
+            key = {"account": str(upload.account), "id": upload.id}
+            if not await transaction.run(_FILL, **key, digest=sha256, now=now, expires=expires):
+                return False
+            if former:
+                await transaction.run(_FORMER, **key, kind=upload.purpose, until=former)
+            return True
+
+        return await self._database.write(work)
+
+    async def gone(self, *, now: int, limit: int = 100) -> Sequence[Upload]:
+        """What has expired, or lost its account; a slot a day later, for a slow upload may still go on."""
+        return [_upload(row) for row in await self._database.all(_GONE, now=now, stale=now - DAY, limit=limit)]
+
+    async def delete(self, gone: Sequence[Upload]) -> None:
+        """Forget these, whose bytes are gone."""
+        rows = [{"account": str(upload.account), "id": upload.id} for upload in gone]
+
+        async def work(transaction: Transaction) -> None:
+            await transaction.many(_DELETE, rows)
+
+        await self._database.write(work)
+
+
+def _upload(row: Sequence[Any]) -> Upload:
+    return Upload(JID.parse(row[0]), *row[1:])

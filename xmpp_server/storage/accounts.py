@@ -87,6 +87,10 @@ _LOGGED_IN: Final = Statement(update(accounts).values(last_login=bindparam("at")
 _DELETE: Final = Statement(delete(accounts).where(_is_account))
 _nodes: Final = table("pubsub_nodes", column("owner"))  # of services too, so there is no foreign key
 _DELETE_NODES: Final = Statement(delete(_nodes).where(_nodes.c.owner == bindparam("account")))
+_uploads: Final = table("uploads", column("account"), column("expires_at"))  # which go when their bytes are gone
+_EXPIRE_UPLOADS: Final = Statement(
+    update(_uploads).where(_uploads.c.account == bindparam("account")).values(expires_at=0)
+)
 _LIST: Final = Statement(
     select(accounts.c.account, accounts.c.created, accounts.c.last_login, accounts.c.disabled)
     .where(accounts.c.host == bindparam("host"), accounts.c.account > bindparam("after"))
@@ -170,6 +174,7 @@ class Accounts:
 
         async def work(transaction: Transaction) -> bool:
             await transaction.run(_DELETE_NODES, account=str(account))
+            await transaction.run(_EXPIRE_UPLOADS, account=str(account))
             return await transaction.run(_DELETE, account=str(account)) > 0
 
         return await self._database.write(work)

@@ -41,7 +41,7 @@ from xmpp_server.util.tasks import keep
 from . import certificates
 from .core import Core
 from .lock import DataLock
-from .upkeep import scrub, upkeep
+from .upkeep import Periods, scrub, upkeep
 
 _log = structlog.get_logger()
 
@@ -95,7 +95,7 @@ class App:
             await self._listen()
             undo.pop_all()
         self._tasks.append(keep(self._wheel.turn(), "wheel"))
-        self._tasks.append(keep(upkeep(self._store, self._archived_days), "upkeep"))
+        self._tasks.append(keep(upkeep(self._store, self._periods), "upkeep"))
         self._tasks.append(keep(scrub(self._store), "scrub"))
 
     async def _make_admins(self) -> None:
@@ -198,9 +198,10 @@ class App:
 
     # -- while it runs
 
-    def _archived_days(self) -> dict[str, int]:
+    def _periods(self) -> dict[str, Periods]:
         """How long each host keeps archived messages, also where it does so no more."""
-        return {domain: host.modules["archive"].options.days for domain, host in self.config.hosts.items()}
+        archives = {domain: host.modules["archive"].options for domain, host in self.config.hosts.items()}
+        return {domain: Periods(options.days, options.kinds) for domain, options in archives.items()}
 
     async def reload(self) -> None:
         """Read the configuration and the certificates again, and look for accounts that were disabled or deleted.

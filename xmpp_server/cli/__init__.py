@@ -13,7 +13,7 @@ from typing import Final
 
 from xmpp_server import __version__
 
-from .arguments import addresses, domain, port
+from .arguments import addresses, days, domain, kind, port
 
 LOCAL_CONFIG: Final = "config/local.toml"
 
@@ -73,6 +73,8 @@ def _account(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -
         ("password", "set another password"),
         ("disable", "refuse further logins"),
         ("enable", "allow logins again"),
+        ("kind", "say what kind of account it is, for the days that its archive is kept"),
+        ("archive-days", "keep the archive of this account for so many days"),
         ("delete", "remove an account with all that is kept for it"),
     ):
         command = actions.add_parser(action, parents=[common], help=text)
@@ -81,6 +83,10 @@ def _account(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -
             group = command.add_argument_group("password", PASSWORDS).add_mutually_exclusive_group()
             group.add_argument("--generate", action="store_true", help="make one up and print it")
             group.add_argument("--password-stdin", action="store_true", help="read it from one line of standard input")
+        if action == "kind":
+            command.add_argument("kind", type=kind, help="a name of modules.archive.kinds, or none")
+        if action == "archive-days":
+            command.add_argument("days", type=days, help="a number, 0: for ever; or default, as all of its kind")
         if action == "delete":
             command.add_argument("--yes", action="store_true", help="do not ask")
 

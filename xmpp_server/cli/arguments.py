@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from ipaddress import ip_address
+from typing import Final
+
+_DIGITS: Final = 5
+_NAME: Final = 32
 
 
 def port(text: str) -> int:
@@ -22,6 +26,22 @@ def addresses(text: str) -> tuple[str, ...]:
         except ValueError:
             raise ArgumentTypeError(f"expected IP addresses such as 127.0.0.1,::1, got {part!r}") from None
     return parts
+
+
+def days(text: str) -> int | None:
+    """A number of days; None for `default`."""
+    if text == "default":
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
+        raise ArgumentTypeError(f"expected a number of days or default, got {text!r}")
+    return int(text)
+
+
+def kind(text: str) -> str:
+    """The name of a kind of accounts; empty for `none`."""
+    if not (text.isascii() and text.replace("-", "").replace("_", "").isalnum()) or len(text) > _NAME:
+        raise ArgumentTypeError(f"expected letters, digits, - and _, got {text!r}")
+    return "" if text == "none" else text
 
 
 def domain(text: str) -> str:

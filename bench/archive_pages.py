@@ -30,8 +30,8 @@ from xmpp_server.storage.store import Store
 
 SMALL: Final = 1_000
 LARGE: Final = 10_000_000
-PEERS: Final = 100
-STEP: Final = 1_000_000  # microseconds between two messages
+PEERS: Final = 10
+STEP: Final = 10_000_000  # microseconds between two messages: ten million are of three years
 ROUNDS: Final = 200
 STANZA: Final = b"<message xmlns='jabber:client' type='chat' id='0123456789'><body>hello</body></message>"
 COLUMNS: Final = [column.name for column in archive.columns]

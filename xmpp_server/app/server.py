@@ -20,6 +20,7 @@ from xmpp_server.config import Config, changes
 from xmpp_server.net import host_meta
 from xmpp_server.net.c2s import ClientConnection, Clients, Limits
 from xmpp_server.net.certificates import CertificateError
+from xmpp_server.net.component import ComponentConnection, Outsiders
 from xmpp_server.net.connection import Shared, prepare
 from xmpp_server.net.flush import Flusher
 from xmpp_server.net.http import HTTPLimits, HTTPServer
@@ -65,6 +66,7 @@ class App:
         self._contexts: TLSContexts
         self._shared: Shared
         self._clients: Clients
+        self._outsiders: Outsiders
         self._http: HTTPServer
         self._websocket: WebSocket
         self._wheel = Wheel()
@@ -136,6 +138,13 @@ class App:
             tls_required=config.options.tls.starttls == "required",
             plain_without_tls=config.options.sasl.plain_without_tls,
         )
+        self._outsiders = Outsiders(
+            shared=self._shared,
+            router=self.core.router,
+            settings=self._clients.settings,
+            limits=self._clients.limits,
+            guesses=SlowDown(loop.time, longest=limits.login_seconds / 3),
+        )
         self._http = HTTPServer(self.core.http, _http_limits(config), self._contexts.certificates())
         self._websocket = WebSocket(self._clients, config.options.http.origins)
         if path := config.options.http.websocket:
@@ -147,6 +156,7 @@ class App:
             ("c2s direct TLS", listen.direct_tls, partial(ClientConnection, self._clients, direct_tls=True)),
             ("http", listen.http, partial(self._http.connection, tls=False)),
             ("https", listen.https, partial(self._http.connection, tls=True)),
+            ("components", listen.components, partial(ComponentConnection, self._outsiders)),
         ):
             if not listener.enabled:
                 continue
@@ -231,8 +241,8 @@ class App:
         limits, shared, clients = config.options.limits, self._shared, self._clients
         shared.outbox = limits.outbox_bytes
         shared.places.each, shared.places.total = limits.connections_per_address, limits.connections
-        clients.settings = await self._settings(config)
-        clients.limits = _limits(config)
+        self._outsiders.settings = clients.settings = await self._settings(config)
+        self._outsiders.limits = clients.limits = _limits(config)
         clients.guesses.free = config.options.sasl.free_guesses or sys.maxsize
         clients.tls_required = config.options.tls.starttls == "required"
         clients.plain_without_tls = config.options.sasl.plain_without_tls

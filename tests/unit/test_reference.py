@@ -75,6 +75,7 @@ def test_what_needs_a_restart_is_told() -> None:
         "database.url",
         "listen.addresses",
         "http.websocket",
+        "http.bosh",
         *(
             f"listen.{kind}.{key}"
             for kind in ("c2s", "direct_tls", "http", "https")

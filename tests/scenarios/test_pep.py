@@ -94,10 +94,10 @@ async def test_publish_options_are_preconditions_of_a_node_that_is_there(world: 
         "result"
     )
     await publish(romeo, "n", "2", more=options(access_model="whitelist", max_items="max"))
-    assert await items(romeo, "n", "romeo@localhost") == ["2", "1"]
+    assert await items(romeo, "n", "romeo@localhost") == ["1", "2"]
     refused = await publish(romeo, "n", "3", more=options(access_model="open"))
     assert condition(refused) == ("conflict", "precondition-not-met")
-    assert await items(romeo, "n", "romeo@localhost") == ["2", "1"]
+    assert await items(romeo, "n", "romeo@localhost") == ["1", "2"]
 
 
 async def test_nobody_else_publishes_and_what_is_not_there_has_the_legacy_code(world: World) -> None:
@@ -129,7 +129,7 @@ async def test_the_oldest_items_go_and_limits_are_kept(make_world: MakeWorld) ->
     romeo = await world.login("romeo@localhost/orchard")
     for id in ("1", "2", "3"):
         await publish(romeo, "n", id, more=options(max_items="max"))
-    assert await items(romeo, "n", "romeo@localhost") == ["3", "2"]
+    assert await items(romeo, "n", "romeo@localhost") == ["2", "3"]
     assert condition(await publish(romeo, "m", "1")) == ("resource-constraint",)
     assert condition(await publish(romeo, "n", "x" * 101)) == ("not-acceptable", "payload-too-big")
     assert condition(await publish(romeo, "n", "4")) == ("policy-violation",)

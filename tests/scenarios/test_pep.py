@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xmpp_server.protocol.element import Element
+from xmpp_server.routing.host import Interests
 
 from .conftest import HOSTS, MakeWorld
 from .world import Client, World
@@ -64,7 +65,7 @@ async def test_a_client_that_becomes_available_gets_the_last_items_with_two_quer
     await publish(romeo, "tune", "current")
     juliet = await world.login("juliet@localhost/balcony")
     wants(juliet, "tune")
-    await world.core.router.hosts["localhost"].hooks.interests_known.run(juliet.session)
+    await world.core.router.hosts["localhost"].hooks.interests_known.run(Interests(juliet.session))
     await juliet.receives(f"<message from='romeo@localhost'><event xmlns='{NS}#event'/></message>")
 
 

@@ -30,10 +30,10 @@ from xmpp_server.pubsub.errors import NS, OWNER
 from xmpp_server.pubsub.face import Count
 from xmpp_server.pubsub.inside import Inside, payload_of
 from xmpp_server.pubsub.requests import FEATURES, Requests
-from xmpp_server.routing.account import Accounts, Session
+from xmpp_server.routing.account import Accounts
 from xmpp_server.routing.blocklist import blocks
 from xmpp_server.routing.hooks import DROPPED, Stage, Verdict
-from xmpp_server.routing.host import DiscoInfo, DiscoItem, DiscoItems, Host, Passage
+from xmpp_server.routing.host import DiscoInfo, DiscoItem, DiscoItems, Host, Interests, Passage
 from xmpp_server.routing.iq import Request, Target
 from xmpp_server.routing.pep import Published, Retracted
 from xmpp_server.routing.router import Router
@@ -215,10 +215,12 @@ class PersonalEventing(Module):
         return await self._requests.answer(request.to, request.sender, request.stanza.type, request.payload)
 
     @on("interests_known")
-    async def interests(self, session: Session) -> None:
+    async def interests(self, known: Interests) -> None:
         """A client became available, or wants to be told of more: the last items (§4.3.4)."""
+        session = known.session
         if session.interests:
-            await self.engine.notifications.tell_last_items(session.jid, sorted(session.interests))
+            nodes = sorted(session.interests)
+            await self.engine.notifications.tell_last_items(session.jid, nodes, known.account)
 
     @iq_set(COMMANDS, "command", Target.OWN, Target.ACCOUNT)
     async def command(self, request: Request) -> Element:

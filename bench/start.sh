@@ -62,6 +62,12 @@ create = "anyone"
 rooms_per_hour = 0
 archive = $ARCHIVE
 
+# The plays compare the form of a node's configuration, in which the bound stands.
+[modules.pep]
+items = 256
+[components.pubsub]
+items = 256
+
 [modules.contact]
 abuse = ["mailto:abuse@localhost", "xmpp:abuse@localhost"]
 admin = ["mailto:admin@localhost", "xmpp:admin@localhost"]

@@ -60,6 +60,7 @@ enabled = $ARCHIVE
 [components.muc]
 create = "anyone"
 rooms_per_hour = 0
+list_occupants = true
 archive = $ARCHIVE
 
 # The plays compare the form of a node's configuration, in which the bound stands.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Final, Protocol
@@ -74,7 +74,7 @@ class Ledger:
         self._older: dict[Entry, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._due: dict[Account, None] = {}
-        self._forgotten: dict[tuple[JID, int], None] = {}
+        self._forgotten: dict[JID, dict[int, None]] = {}
         self._forgetting: asyncio.TimerHandle | None = None
         self._forget_now = False
         self._writer: asyncio.Task[None] | None = None
@@ -184,7 +184,7 @@ class Ledger:
             if not share or entry.seen or entry.private or session in entry.sessions:
                 return True
             return entry.give_bytes(session, data)
-        if (account.jid, id) in self._forgotten:
+        if self.forgets(account, id):
             return True
         entry = self.take_up(account, id)
         given = entry.give_bytes(session, data)
@@ -212,8 +212,11 @@ class Ledger:
         return entry is not None and session in entry.sessions
 
     def has_for(self, account: Account, session: Session) -> bool:
-        """Whether something is in flight to other sessions of the account that a new one is to get as well."""
+        """Whether a new session of the account has to be handed what is in flight to others, or to wait for what they
+        acknowledged (`forgotten`)."""
         self._admit()
+        if account.jid in self._forgotten:
+            return True
         line = account.line
         if line is None:
             return False
@@ -225,9 +228,13 @@ class Ledger:
 
     def forget(self, account: Account, id: int) -> None:
         """Delete the message, soon, from the inbox."""
-        self._forgotten[account.jid, id] = None
+        self._forgotten.setdefault(account.jid, {})[id] = None
         if self._forgetting is None:
             self._forgetting = asyncio.get_running_loop().call_later(_FORGET, self._start_forgetting)
+
+    def forgets(self, account: Account, id: int) -> bool:
+        """Whether the message is to be deleted, and is not yet."""
+        return id in self._forgotten.get(account.jid, ())
 
     async def settled(self, account: Account) -> None:
         """Write what is in flight to this account and came before now; return when it stands in the inbox."""
@@ -238,6 +245,13 @@ class Ledger:
                 return
             if oldest.state < WRITING:
                 self._write_soon(account)
+            await self._next_round()
+
+    async def forgotten(self, account: Account) -> None:
+        """Delete what is no longer needed of this account now; return when it is gone, so that after a crash no session
+        is handed it behind younger messages."""
+        while account.jid in self._forgotten:
+            self._forget_at_once()
             await self._next_round()
 
     # -- the writer
@@ -260,6 +274,11 @@ class Ledger:
         self._forgetting = None
         self._forget_now = True
         self._start()
+
+    def _forget_at_once(self) -> None:
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        self._start_forgetting()
 
     def _start(self) -> None:
         if self._writer is None:
@@ -393,11 +412,17 @@ class Ledger:
             self._answer(entry, StanzaError("service-unavailable"))
 
     async def _delete(self) -> None:
-        while batch := list(islice(self._forgotten, _MOST_FORGOTTEN)):
+        while batch := list(islice(self._rows_to_delete(), _MOST_FORGOTTEN)):
             await self._inbox.delete(batch)
-            for row in batch:
-                del self._forgotten[row]
+            for jid, id in batch:
+                ids = self._forgotten[jid]
+                del ids[id]
+                if not ids:
+                    del self._forgotten[jid]
         self._forget_now = False
+
+    def _rows_to_delete(self) -> Iterator[tuple[JID, int]]:
+        return ((jid, id) for jid, ids in self._forgotten.items() for id in ids)
 
     # -- the end of an entry
 
@@ -448,9 +473,7 @@ class Ledger:
     async def quiet(self) -> None:
         """Return when all that is due is written, and what is no longer needed is deleted."""
         if self._forgotten:
-            if self._forgetting is not None:
-                self._forgetting.cancel()
-            self._start_forgetting()
+            self._forget_at_once()
         while self._writer is not None:
             await self._next_round()
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Final, Protocol
@@ -23,6 +23,7 @@ import structlog
 
 from xmpp_server.protocol import ns, retraction
 from xmpp_server.protocol.delay import delay
+from xmpp_server.protocol.element import parse
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.errors import NoSuchAccount, StorageError, Unavailable
@@ -33,6 +34,7 @@ from .account import Account, Accounts, Session
 from .entry import DOUBTFUL, NEW, WRITING, WRITTEN, Entry, Line
 from .fate import Fate, fate
 from .host import Host, Passage
+from .resends import is_same, sent_again
 from .router import Router
 
 _log = structlog.get_logger()
@@ -56,6 +58,8 @@ class Inbox(Protocol):
     async def keep(self, messages: list[Message]) -> Collection[tuple[JID, int]]: ...
 
     async def delete(self, messages: Iterable[tuple[JID, int]]) -> None: ...
+
+    async def marked(self, account: JID, mark: int) -> Sequence[tuple[int, bytes]]: ...
 
 
 class Ledger:
@@ -326,10 +330,32 @@ class Ledger:
 
     async def _keep(self, batch: list[Entry]) -> None:
         try:
+            former = await self._former(batch)
             await self._keep_together(batch)
         except Unavailable:
             self._doubt(batch)
             raise
+        for entry, id in former:
+            if entry.state is WRITTEN:
+                self.forget(entry.account, id)
+
+    async def _former(self, batch: list[Entry]) -> list[tuple[Entry, int]]:
+        """Rows of what was kept before a crash and is sent again now. They go, for what is sent again comes in its order,
+        and of what was sent first some may be acknowledged and gone."""
+        former = []
+        for entry in batch:
+            stanza, account = entry.stanza, entry.account
+            if (
+                stanza is None
+                or not sent_again(stanza)
+                or not (account.waiting or (account.line and account.line.rows))
+            ):
+                continue
+            assert stanza.sender is not None
+            for id, kept in await self._inbox.marked(account.jid, retraction.mark(stanza.sender, stanza.id)):
+                if id < entry.id and is_same(parse(kept), stanza):
+                    former.append((entry, id))
+        return former
 
     async def _keep_together(self, batch: list[Entry]) -> None:
         if not batch:

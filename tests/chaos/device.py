@@ -1,6 +1,6 @@
 """A device of somebody: a client that speaks XEP-0198 exactly, sends again what was not acknowledged as Conversations
-and Gajim do (same id and origin-id, every other one with a `<delay/>`), shows a stanza-id once, and with an archive asks for what it
-missed (XEP-0313) before it shows what came meanwhile."""
+and Gajim do (same id and origin-id, every other one with a `<delay/>`), shows a stanza-id once, and with an archive
+asks for what it missed (XEP-0313) before it shows what came meanwhile."""
 
 from __future__ import annotations
 

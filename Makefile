@@ -82,9 +82,9 @@ plays: $(DEV_STAMP) ## Scansion plays, such as Prosody's: PLAYS= the folder with
 	@PLAYS='$(or $(PLAYS),$(error PLAYS= is missing, the folder with the plays))' $(BIN)/pytest tests/interop/test_plays.py
 
 .PHONY: chaos
-chaos: $(DEV_STAMP) ## Kill server, database and links under load, then compare ids: SEED= ROUNDS= DATABASE= ARCHIVE=
-	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed '$(SEED)') $(if $(ROUNDS),--rounds '$(ROUNDS)') \
-	  $(if $(DATABASE),--database '$(DATABASE)') $(if $(ARCHIVE),--archive '$(ARCHIVE)')
+chaos: $(DEV_STAMP) ## Kill server, database and links under load, then compare ids: SEED= FIRST= ROUNDS= DATABASE= ARCHIVE=
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed '$(SEED)') $(if $(FIRST),--first '$(FIRST)') \
+	  $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(DATABASE),--database '$(DATABASE)') $(if $(ARCHIVE),--archive '$(ARCHIVE)')
 
 .PHONY: fuzz
 fuzz: $(FUZZ_STAMP) ## Coverage-guided fuzzing of the framer for FUZZ_SECONDS= (60)

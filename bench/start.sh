@@ -60,7 +60,14 @@ enabled = $ARCHIVE
 [components.muc]
 create = "anyone"
 rooms_per_hour = 0
+list_occupants = true
 archive = $ARCHIVE
+
+# The plays compare the form of a node's configuration, in which the bound stands.
+[modules.pep]
+items = 256
+[components.pubsub]
+items = 256
 
 [modules.contact]
 abuse = ["mailto:abuse@localhost", "xmpp:abuse@localhost"]

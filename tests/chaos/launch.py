@@ -3,7 +3,8 @@ server: the points are wrapped around its classes here.
 
     CHAOS_POINT='after COMMIT' CHAOS_COUNT=17 python -m tests.chaos.launch serve --config …
 
-It is killed when it passes the point for the 17th time. `amid COMMIT` is some time after the statement has begun.
+It is killed when it passes the point for the 17th time. `amid COMMIT` is some time after the statement has begun. With
+CHAOS_SYNCHRONOUS=OFF SQLite does not sync, which must be found out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Final
 
 from xmpp_server.cli import main
 from xmpp_server.net.connection import Connection
+from xmpp_server.storage import sqlite
 from xmpp_server.storage.batch import Unit
 from xmpp_server.storage.postgresql import PostgreSQLTransaction
 from xmpp_server.storage.sqlite import SQLiteTransaction
@@ -25,6 +27,7 @@ from xmpp_server.storage.sqlite import SQLiteTransaction
 POINTS: Final = (
     "before BEGIN",
     "after BEGIN",
+    "after a statement",
     "before COMMIT",
     "amid COMMIT",
     "after COMMIT",
@@ -75,6 +78,8 @@ def _arm(point: _Point) -> None:
 
 def _arm_transaction(kind: Any, point: _Point) -> None:
     control = kind.control
+    for name in ("run", "many"):
+        _arm_statement(kind, name, point)
 
     async def watched(self: Any, command: str) -> None:
         point.passed(f"before {command}")
@@ -83,6 +88,17 @@ def _arm_transaction(kind: Any, point: _Point) -> None:
         point.passed(f"after {command}")
 
     kind.control = watched
+
+
+def _arm_statement(kind: Any, name: str, point: _Point) -> None:
+    method = getattr(kind, name)
+
+    async def watched(self: Any, *arguments: Any, **values: Any) -> Any:
+        result = await method(self, *arguments, **values)
+        point.passed("after a statement")
+        return result
+
+    setattr(kind, name, watched)
 
 
 def _around(kind: Any, name: str, point: _Point, before: str, after: str) -> None:
@@ -98,5 +114,9 @@ def _around(kind: Any, name: str, point: _Point, before: str, after: str) -> Non
 
 
 if __name__ == "__main__":
-    _arm(_Point(os.environ["CHAOS_POINT"], int(os.environ["CHAOS_COUNT"])))
+    if "CHAOS_POINT" in os.environ:
+        _arm(_Point(os.environ["CHAOS_POINT"], int(os.environ["CHAOS_COUNT"])))
+    if "CHAOS_SYNCHRONOUS" in os.environ:
+        pragma = f"PRAGMA synchronous={os.environ['CHAOS_SYNCHRONOUS']}"
+        sqlite._PRAGMAS = (*sqlite._PRAGMAS, pragma)  # type: ignore[misc]
     sys.exit(main())

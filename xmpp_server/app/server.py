@@ -19,6 +19,7 @@ import structlog
 from xmpp_server.config import Config, changes
 from xmpp_server.net.c2s import ClientConnection, Clients, Limits
 from xmpp_server.net.certificates import CertificateError
+from xmpp_server.net.component import ComponentConnection, Outsiders
 from xmpp_server.net.connection import Shared, prepare
 from xmpp_server.net.flush import Flusher
 from xmpp_server.net.http import HTTPLimits, HTTPServer
@@ -38,7 +39,7 @@ from xmpp_server.util.tasks import keep
 from . import certificates
 from .core import Core
 from .lock import DataLock
-from .upkeep import scrub, upkeep
+from .upkeep import Periods, scrub, upkeep
 from .web import WebClients
 
 _log = structlog.get_logger()
@@ -63,6 +64,7 @@ class App:
         self._contexts: TLSContexts
         self._shared: Shared
         self._clients: Clients
+        self._outsiders: Outsiders
         self._http: HTTPServer
         self._web: WebClients
         self._wheel = Wheel()
@@ -93,7 +95,7 @@ class App:
             await self._listen()
             undo.pop_all()
         self._tasks.append(keep(self._wheel.turn(), "wheel"))
-        self._tasks.append(keep(upkeep(self._store, self._archived_days), "upkeep"))
+        self._tasks.append(keep(upkeep(self._store, self._periods), "upkeep"))
         self._tasks.append(keep(scrub(self._store), "scrub"))
 
     async def _make_admins(self) -> None:
@@ -134,6 +136,13 @@ class App:
             tls_required=config.options.tls.starttls == "required",
             plain_without_tls=config.options.sasl.plain_without_tls,
         )
+        self._outsiders = Outsiders(
+            shared=self._shared,
+            router=self.core.router,
+            settings=self._clients.settings,
+            limits=self._clients.limits,
+            guesses=SlowDown(loop.time, longest=limits.login_seconds / 3),
+        )
         self._http = HTTPServer(self.core.http, _http_limits(config), self._contexts.certificates())
         self._web = WebClients(self._clients, self.core.site, config)
         listen = config.options.listen
@@ -142,6 +151,7 @@ class App:
             ("c2s direct TLS", listen.direct_tls, partial(ClientConnection, self._clients, direct_tls=True)),
             ("http", listen.http, partial(self._http.connection, tls=False)),
             ("https", listen.https, partial(self._http.connection, tls=True)),
+            ("components", listen.components, partial(ComponentConnection, self._outsiders)),
         ):
             if not listener.enabled:
                 continue
@@ -184,9 +194,10 @@ class App:
 
     # -- while it runs
 
-    def _archived_days(self) -> dict[str, int]:
+    def _periods(self) -> dict[str, Periods]:
         """How long each host keeps archived messages, also where it does so no more."""
-        return {domain: host.modules["archive"].options.days for domain, host in self.config.hosts.items()}
+        archives = {domain: host.modules["archive"].options for domain, host in self.config.hosts.items()}
+        return {domain: Periods(options.days, options.kinds) for domain, options in archives.items()}
 
     async def reload(self) -> None:
         """Read the configuration and the certificates again, and look for accounts that were disabled or deleted.
@@ -216,8 +227,8 @@ class App:
         limits, shared, clients = config.options.limits, self._shared, self._clients
         shared.outbox = limits.outbox_bytes
         shared.places.each, shared.places.total = limits.connections_per_address, limits.connections
-        clients.settings = await self._settings(config)
-        clients.limits = _limits(config)
+        self._outsiders.settings = clients.settings = await self._settings(config)
+        self._outsiders.limits = clients.limits = _limits(config)
         clients.guesses.free = config.options.sasl.free_guesses or sys.maxsize
         clients.tls_required = config.options.tls.starttls == "required"
         clients.plain_without_tls = config.options.sasl.plain_without_tls

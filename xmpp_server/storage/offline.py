@@ -173,6 +173,10 @@ class Offline:
             for id_, sender, stanza, received, expires in rows
         ]
 
+    async def marked(self, account: JID, mark: int) -> Sequence[tuple[int, bytes]]:
+        """Id and stanza of the messages that have this mark, newest first; whoever asks looks closer."""
+        return [(id_, stanza) for id_, stanza in await self._database.all(_MARKED, account=str(account), mark=mark)]
+
     async def delete(self, messages: Iterable[tuple[JID, int]]) -> None:
         """Forget these messages, given by account and id; what is gone already is left out."""
         rows = [{"account": str(account), "id": id_} for account, id_ in messages]

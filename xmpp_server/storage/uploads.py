@@ -1,7 +1,8 @@
 """What accounts uploaded: everything but the bytes.
 
 A row is made when a slot is given, so that what is promised counts for the quota; until its file is there it has no
-digest, and it expires with its slot. Rows have no foreign key: one outlives its account until the bytes are gone too.
+digest, and it expires with its slot. Rows have no foreign key: one outlives its account, expired, until the bytes are
+gone too.
 """
 
 from __future__ import annotations
@@ -105,10 +106,10 @@ _FORMER: Final = Statement(
 _GONE: Final = Statement(
     select(*_COLUMNS)
     .where(
-        ((uploads.c.expires_at <= bindparam("now", type_=BigInteger)) & uploads.c.sha256.is_not(None))
-        | (uploads.c.expires_at <= bindparam("stale", type_=BigInteger))
-        | ~_owned
+        uploads.c.expires_at <= bindparam("now", type_=BigInteger),
+        uploads.c.sha256.is_not(None) | (uploads.c.expires_at <= bindparam("stale", type_=BigInteger)),
     )
+    .order_by(uploads.c.expires_at)
     .limit(bindparam("limit"))
 )
 _DELETE: Final = Statement(delete(uploads).where(*_is_one))

@@ -275,7 +275,7 @@ class Stanza:
     def error(self, error: StanzaError) -> Stanza:
         """The stanza of type error that answers this one."""
         answer = Stanza(self.name, self.to, self.sender, "error", self.id, "", None, (), b"")
-        return answer.with_child(error.element())
+        return answer.with_child(*(() if error.about is None else (error.about,)), error.element())
 
     def __repr__(self) -> str:
         kinds = ", ".join(child.name for child in self.children)

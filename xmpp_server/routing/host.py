@@ -96,6 +96,14 @@ class DiscoItems:
 
 
 @dataclass(frozen=True, slots=True)
+class Interests:
+    """What the client of a session wants to be told of is known, to `account` alone or (None) to all."""
+
+    session: Session
+    account: JID | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """An account of ours blocked an address (XEP-0191 §3.3); `item` is the `<item/>` of the request."""
 
@@ -177,8 +185,8 @@ class Hooks:
         # the client came back to its session, which stood all the while (XEP-0198 §5)
         self.session_resumed = Notice[Session]("session_resumed")
         self.session_closed = Notice[Session]("session_closed")
-        # an available session whose `interests` are known, or others than before; after the broadcast of its presence
-        self.interests_known = Notice[Session]("interests_known")
+        # what an available session wants to be told of is known, or another than before; after its presence is out
+        self.interests_known = Notice[Interests]("interests_known")
         # at a node of an account, once it is committed
         self.pep_published = Notice[Published]("pep_published")
         self.pep_retracted = Notice[Retracted]("pep_retracted")

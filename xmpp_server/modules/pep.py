@@ -5,7 +5,16 @@ get the last items when they become available. Nodes of OMEMO keys are open unle
 is for contacts only counts as open (`open_nodes`): a key that the sender cannot read makes a message that cannot be
 read.
 
+What clients keep here by other specifications: nicknames (`http://jabber.org/protocol/nick`), vCard4
+(`urn:xmpp:vcard4`), keys of OpenPGP, whose secret part is for the user alone by default.
+
 XEP: 0163 (1.2.2) partial: notifications to contacts at other servers wait for federation
+XEP: 0172 (1.1) complete
+XEP: 0222 (1.0) complete
+XEP: 0223 (1.1.1) complete
+XEP: 0292 (0.12.0) complete
+XEP: 0373 (0.7.0) complete
+XEP: 0374 (0.2.0) complete
 """
 
 from __future__ import annotations

@@ -46,6 +46,7 @@ class ServiceFace:
     auto_creates = False
     names_publishers = True
     knows_presence = False
+    octets = 0
 
     def __init__(self, port: Port, options: PubSubOptions) -> None:
         self._port = port
@@ -117,6 +118,8 @@ class Service(Component):
             if form is None or stanza.to != self._port.jid or stanza.sender is None:
                 raise StanzaError("service-unavailable")
             await self._requests.approvals.answered(self._port.jid, form, stanza.sender)
+        elif stanza.name == "message" and stanza.to == self._port.jid:
+            await self.engine.notifications.bounced(self._port.jid, stanza)
         return None
 
     async def _answer(self, stanza: Stanza) -> tuple[Element, ...]:

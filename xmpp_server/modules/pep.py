@@ -84,6 +84,8 @@ class PersonalEventingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields
     """Items of one node, which is what `max` stands for."""
     item_bytes: Count = 262_144
     """Octets of one item."""
+    total_bytes: Count = 67_108_864
+    """Octets of all items of one account, within some items more."""
     subscribers: Count = 1000
     """Subscriptions at one node, besides contacts, who need none."""
     publishes_per_minute: Count = 600
@@ -112,6 +114,11 @@ class AccountFace:
         self._router = router
         self._accounts = accounts
         self.limits = options
+
+    @property
+    def octets(self) -> int:
+        """Of all nodes of an account."""
+        return self.limits.total_bytes
 
     def default(self, node: str) -> NodeConfig:
         """One item, for contacts; all bundles of OMEMO 2 stand in one node. Nodes that are for the user's own clients
@@ -239,13 +246,17 @@ class PersonalEventing(Module):
         return await self._requests.approvals.command(request.to, request.payload, request.sender)
 
     @on("message_in", Stage.GUARD)
-    def approval(self, passage: Passage) -> Awaitable[Verdict] | None:
-        """An owner's answer to a form that the account sent, which is for nobody else (XEP-0060 §8.6)."""
+    def answered(self, passage: Passage) -> Awaitable[Verdict] | None:
+        """A message to the account: a notification came back (XEP-0060 §12.3), or an owner answers a form that the
+        account sent (§8.6), which is for nobody else."""
         message = passage.stanza
-        form = self._requests.approvals.answer_in(message)
-        if form is None or message.to is None or not message.to.is_bare or message.sender is None:
+        to, sender = message.to, message.sender
+        if to is None or sender is None or not to.is_bare:
             return None
-        return self._approve(message.to, form, message.sender)
+        if message.type == "error":
+            return self.engine.notifications.bounced(to, message)
+        form = self._requests.approvals.answer_in(message)
+        return None if form is None else self._approve(to, form, sender)
 
     async def _approve(self, account: JID, form: Form, by: JID) -> Verdict:
         await self._requests.approvals.answered(account, form, by)

@@ -49,6 +49,11 @@ class Face(Protocol):
     @property
     def limits(self) -> Limits: ...
 
+    @property
+    def octets(self) -> int:
+        """What all items of an owner may hold; 0: what they like."""
+        ...
+
     def default(self, node: str) -> NodeConfig:
         """The configuration of a node of this name which nobody configures."""
         ...

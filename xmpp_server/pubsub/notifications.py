@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Final
 
 import structlog
 
+from xmpp_server.protocol import ns
 from xmpp_server.protocol.delay import delay
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
@@ -70,7 +72,7 @@ class Notifications:
 
         async def job() -> None:
             to = await self.receivers(node.owner, node.name) if receivers is None else receivers
-            await self._give(stanza, to)
+            await self._give(node.name, stanza, to)
 
         await self._enqueue(node.owner, node.name, job)
 
@@ -106,14 +108,15 @@ class Notifications:
     async def tell_of_subscription(self, owner: JID, name: str, change: Subscription, to: Iterable[JID]) -> None:
         """A subscription has another state (§12.8): to the subscriber, or to owners."""
         event = events.subscription_changed(name, change.jid, change.state)
-        await self._give(events.message(owner, event, "headline"), to)
+        await self._give(name, events.message(owner, event, "headline"), to)
 
     async def _last(self, node: Node, item: Item, jid: JID) -> None:
         if item.at < node.config.since(node.now):
             return
         event = events.published(node, [item], publisher=self._face.names_publishers)
         late = delay(node.owner, item.at)  # §6.1.7
-        await self._give(events.message(node.owner, event, node.config.notification_type, late), [jid])
+        stanza = events.message(node.owner, event, node.config.notification_type, late)
+        await self._give(node.name, stanza, [jid])
 
     # -- who is told
 
@@ -169,17 +172,35 @@ class Notifications:
 
     # -- how
 
-    async def _give(self, stanza: Stanza, receivers: Iterable[JID]) -> None:
+    async def _give(self, name: str, stanza: Stanza, receivers: Iterable[JID]) -> None:
         """The same to all. What one's server refuses stops nobody."""
-        stanza = stanza.stamped(id=secrets.token_hex(8))  # §12.3
+        owner = stanza.sender
+        assert owner is not None
+        stanza = stanza.stamped(id=f"{_mark(name)}-{secrets.token_hex(8)}")
         for number, receiver in enumerate(receivers, 1):
             try:
                 await self._face.send(stanza.stamped(to=receiver))
-            except StanzaError:
-                continue
+            except StanzaError as error:
+                await self._refused(owner, stanza.id, receiver, error.type, error.condition)
             finally:
                 if number % _TOGETHER == 0:
                     await asyncio.sleep(0)
+
+    async def bounced(self, owner: JID, stanza: Stanza) -> None:
+        """An error came back (§12.3)."""
+        error = stanza.child(ns.CLIENT, "error")
+        if error is not None and stanza.sender is not None:
+            condition = next((child.name for child in error if child.ns == ns.STANZA_ERRORS), "")
+            await self._refused(owner, stanza.id, stanza.sender, error.get("type"), condition)
+
+    async def _refused(self, owner: JID, id: str, receiver: JID, type: str, condition: str) -> None:
+        """Who cannot be reached for good is subscribed no more, to the node that the notification was of."""
+        if (type != "cancel" and condition != "gone") or condition == "remote-server-not-found":
+            return
+        for name, subscription in await self._store.subscriptions(owner, receiver.bare):
+            if subscription.jid == receiver and id.startswith(f"{_mark(name)}-"):
+                with suppress(NoSuchNode):
+                    await self._store.relate(owner, name, receiver.bare, lambda _: Relations({receiver: None}))
 
     async def _enqueue(self, owner: JID, name: str, job: Job) -> None:
         key = (owner, name)
@@ -202,6 +223,11 @@ class Notifications:
                 await asyncio.sleep(0)  # who waited for room takes it
         finally:
             del self._lines[key]
+
+
+def _mark(name: str) -> str:
+    """What notifications of a node have in their ids, by which errors are known."""
+    return blake2b(name.encode(), digest_size=6).hexdigest()
 
 
 def _is_among(shows: Collection[str], wanted: Collection[str]) -> bool:

@@ -68,6 +68,10 @@ class ServiceFace:
         """None: nodes for those who see presence, or are in a group, are for nobody who has no affiliation."""
         return {}
 
+    async def blocked(self, owner: JID, jids: Iterable[JID]) -> Collection[JID]:
+        """Nobody: there are outcasts for that."""
+        return ()
+
     async def shows(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str]]:
         """Nothing is known."""
         return dict.fromkeys(jids, ())

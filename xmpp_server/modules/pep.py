@@ -48,6 +48,7 @@ from xmpp_server.routing.pep import Published, Retracted
 from xmpp_server.routing.router import Router
 from xmpp_server.storage.pubsub import PubSub
 from xmpp_server.storage.pubsub_tables import Item
+from xmpp_server.util.tasks import keep
 
 _PEP: Final = frozenset(
     f"{NS}#{name}"
@@ -156,6 +157,13 @@ class AccountFace:
             shown = [jid for jid in jids if account.shows_presence_to(jid)]
             return {jid: roster[jid].groups if jid in roster else () for jid in shown}
 
+    async def blocked(self, owner: JID, jids: Iterable[JID]) -> Collection[JID]:
+        """By the account's blocklist (XEP-0191)."""
+        async with self._accounts.use(owner) as account:
+            if account is None or not account.blocked:
+                return ()
+            return [jid for jid in jids if blocks(account.blocked, owner, jid)]
+
     async def shows(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str]]:
         """Of accounts of ours that show it to the owner."""
         return {jid: self._shows(owner, jid) for jid in jids}
@@ -239,6 +247,19 @@ class PersonalEventing(Module):
         if session.interests:
             nodes = sorted(session.interests)
             await self.engine.notifications.tell_last_items(session.jid, nodes, known.account)
+
+    @on("presence_in")
+    def approved(self, passage: Passage) -> None:
+        """Somebody shows the account its presence from now on: the last items, for those of its clients that want
+        them."""
+        stanza, account = passage.stanza, passage.account
+        if stanza.type != "subscribed" or account is None or stanza.sender is None:
+            return
+        owner = stanza.sender.bare
+        for session in account.available():
+            if session.interests:
+                nodes = sorted(session.interests)
+                keep(self.engine.notifications.tell_last_items(session.jid, nodes, owner), "last items")
 
     @iq_set(COMMANDS, "command", Target.OWN, Target.ACCOUNT)
     async def command(self, request: Request) -> Element:

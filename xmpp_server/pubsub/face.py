@@ -71,6 +71,10 @@ class Face(Protocol):
         does not show it."""
         ...
 
+    async def blocked(self, owner: JID, jids: Iterable[JID]) -> Collection[JID]:
+        """Those of the addresses whom the owner tells nothing."""
+        ...
+
     async def shows(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str]]:
         """The states of presence (`online`, `away` ...) in which each of these addresses is, as far as the owner may
         see it: of all resources of a bare address, of one for a full one, none for who is away."""

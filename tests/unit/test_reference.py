@@ -77,7 +77,7 @@ def test_what_needs_a_restart_is_told() -> None:
         "http.websocket",
         *(
             f"listen.{kind}.{key}"
-            for kind in ("c2s", "direct_tls", "http", "https")
+            for kind in ("c2s", "direct_tls", "http", "https", "components")
             for key in ("enabled", "port", "addresses")
         ),
     }

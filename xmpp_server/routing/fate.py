@@ -41,6 +41,8 @@ class Fate(Enum):
 
 def fate(message: Stanza) -> Fate:
     """The fate of this message. What is alike is judged once: clients send few kinds of messages."""
+    if message.type == "groupchat":  # many at a time
+        return Fate.REFUSE
     kind = (message.type, *message.keys)
     judged = _judged.get(kind)
     if judged is None:

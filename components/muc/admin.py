@@ -200,9 +200,8 @@ def affiliation_steps(room: Room, sender: JID, items: list[Item]) -> list[Step]:
             is_self=jid == sender.bare or jid == JID("", sender.domain, ""),
             is_last_owner=owners == {jid},
         )
-        if item.nick and item.jid is not None:
-            if nicks.setdefault(item.nick, jid) != jid:
-                raise StanzaError("conflict", _RESERVED)
+        if item.nick and item.jid is not None and nicks.setdefault(item.nick, jid) != jid:
+            raise StanzaError("conflict", _RESERVED)
         wanted[jid] = item.affiliation
         (owners.add if item.affiliation is Affiliation.OWNER else owners.discard)(jid)
         nick = item.nick if item.jid is not None else None

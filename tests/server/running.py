@@ -42,6 +42,9 @@ port = 0
 addresses = ["{address}"]
 [listen.https]
 port = 0
+[components.proxy65]
+port = 0
+host = "{address}"
 """
 
 

@@ -53,7 +53,9 @@ class Core:
         self.restart = Restart(self.router, self.accounts, self.ledger, store.sessions, self.binder)
         self.passwords = Passwords(config.options.sasl.iterations)
         self.http = Routes()
-        self.site = Site(self.http, config.data, config.options.http.url.rstrip("/"))
+        self.site = Site(
+            self.http, config.data, config.options.http.url.rstrip("/"), addresses=config.options.listen.addresses
+        )
         self.router.routes.append(
             LocalRoute(self.router, self.accounts, self.ledger, self.presence, self.subscriptions)
         )

@@ -164,9 +164,15 @@ class Http(msgspec.Struct, frozen=True):
     """Connections from one IPv4 address or one IPv6 network of 64 bits; behind a proxy, requests at the same time."""
     websocket: Annotated[str, RESTART, msgspec.Meta(pattern="^(/.*)?$")] = "/xmpp-websocket"
     """The path of XMPP over WebSocket (RFC 7395); empty: it is not served."""
+    bosh: Annotated[str, RESTART, msgspec.Meta(pattern="^(/.*)?$")] = "/http-bind"
+    """The path of XMPP over BOSH (XEP-0124); empty: it is not served."""
+    bosh_wait_seconds: Seconds = 60
+    """How long a request of BOSH is held at most while there is nothing to say."""
+    bosh_inactivity_seconds: Seconds = 60
+    """How long a client of BOSH may make no request; one that polls, twice as long."""
     origins: tuple[str, ...] = ("*",)
-    """Of which pages clients may connect over it, such as `https://chat.example`, besides the server's own; `*`: of
-    all. Programs that are no browsers name none, and may."""
+    """Of which pages clients may connect over WebSocket and BOSH, such as `https://chat.example`, besides the
+    server's own; `*`: of all. Programs that are no browsers name none, and may."""
     idle_seconds: Seconds = 75
     """How long a connection may take for a request's headers, or do nothing between two requests."""
     header_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 8190

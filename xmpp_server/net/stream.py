@@ -63,9 +63,17 @@ class StreamConnection(Connection):
     # -- the socket
 
     def received(self, data: bytes) -> None:
-        if self._bucket is not None and (wait := self._bucket.take(len(data))):
-            self._hold(wait)
+        self._meter(len(data))
         self._stream.receive_data(data)
+        self._advance()
+
+    def _meter(self, size: int) -> None:
+        """Account for so many bytes."""
+        if self._bucket is not None and (wait := self._bucket.take(size)):
+            self._hold(wait)
+
+    def _advance(self) -> None:
+        """Handle what came, unless something before it has to wait."""
         if self._busy is None:
             self._pump()
         else:

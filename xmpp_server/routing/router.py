@@ -10,6 +10,7 @@ import structlog
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.storage.errors import StorageError
 
 from .hooks import Dropped, Filter
 from .host import Host, Passage
@@ -59,6 +60,8 @@ class Router:
             raise StanzaError("remote-server-not-found")
         except StanzaError as error:
             await self.bounce(passage, error)
+        except StorageError:
+            await self.bounce(passage, StanzaError("resource-constraint", "the database is away"))
         except Exception:
             _log.exception("route_failed", kind=passage.stanza.name)
             await self.bounce(passage, StanzaError("internal-server-error"))

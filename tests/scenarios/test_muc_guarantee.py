@@ -19,8 +19,8 @@ from .world import Client, World
 MEMBERS: Final = 1024
 AWAY: Final = 900
 MESSAGES: Final = 30
-_LAZY: Final = ("room_cursors",)
-"""What is written now and then, for those who are in the room."""
+_LAZY: Final = ("room_cursors", "last_activity")
+"""What is written now and then: for those who are in the room, and of those who left it before."""
 
 
 def rows(tmp_path: Path) -> dict[str, int]:

@@ -13,6 +13,7 @@ import pytest
 
 from components.muc import Muc
 
+from .conftest import MakeWorld
 from .test_muc import ADMIN, JOIN, ROOM, STANZAS, admin, bodies, enter, make_room, speak
 from .world import Client, World
 
@@ -92,6 +93,39 @@ async def test_two_devices_of_a_member_miss_nothing_and_a_new_one_begins_where_t
         assert bodies(device) == missed, name
         await device.disconnect()
         world.clients.remove(device)
+
+
+async def test_what_is_sent_again_after_a_crash_is_shown_once(make_world: MakeWorld) -> None:
+    world = await make_world("")
+    crone = await make_room(world, persistentroom="1")
+    hag = await world.login("hag66@localhost/pda")
+    await enter(hag, "thirdwitch")
+    crone.inbox.clear()
+    origin = "<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>"
+    message = f"<message type='groupchat' to='{ROOM}' id='m1'><body >double</body>{origin}%s</message>"
+    crone.send(message % "")
+    first = await crone.receives(f"<message id='m1' type='groupchat' from='{ROOM}/firstwitch'/>")
+    # after a crash nobody is in the room, and it is read from its log
+    muc = world.core.components.running["conference.localhost"]
+    assert isinstance(muc, Muc)
+    for client in (crone, hag):
+        await client.disconnect()
+    await world.settle()
+    assert not muc._live
+    world.core.resends._known.clear()
+    crone, hag = await world.login("crone@localhost/desktop"), await world.login("hag66@localhost/pda")
+    await enter(hag, "thirdwitch")
+    await enter(crone, "firstwitch")
+    hag.inbox.clear()
+    crone.send(message % "<delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:00Z'/>")
+    again = await crone.receives(f"<message id='m1' type='groupchat' from='{ROOM}/firstwitch'/>")
+    assert again.child("urn:xmpp:sid:0", "stanza-id").attrs == first.child("urn:xmpp:sid:0", "stanza-id").attrs  # type: ignore[union-attr]
+    await hag.receives_nothing()
+    # another's, and another one with the same id, are other messages
+    hag.send(message % "")
+    await crone.receives(f"<message id='m1' from='{ROOM}/thirdwitch'/>")
+    crone.send(message.replace("double", "toil") % "")
+    await crone.receives(f"<message id='m1' from='{ROOM}/firstwitch'><body>toil</body></message>")
 
 
 async def test_of_an_account_that_is_a_new_device_at_each_login_the_newest_cursors_are_kept(

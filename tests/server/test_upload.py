@@ -7,87 +7,29 @@ import hashlib
 import os
 import resource
 import time
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import aiohttp
 import pytest
-import pytest_asyncio
 import slixmpp
 
-from components.http_upload import HttpUpload
 from components.http_upload import web as upload_web
 from xmpp_server.protocol.jid import JID
 
 from .conftest import LogIn, MakeServer
-from .person import Person
-from .running import ADDRESS, RunningServer
+from .running import RunningServer
+from .uploads import NS, begin, client, keep_up, plain, put, slot, status, until
 
-NS = "urn:xmpp:http:upload:0"
+__all__ = ["client"]
+
 HTML = b"<script>alert(1)</script>"
-
-
-@pytest_asyncio.fixture
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20)) as client:
-        yield client
-
-
-async def slot(person: Person, name: str, size: int, type: str = "") -> tuple[str, dict[str, str]]:
-    person.register_plugin("xep_0363")
-    answer = await person.plugin["xep_0363"].request_slot(
-        slixmpp.JID("upload.localhost"), name, size, type or None, timeout=20
-    )
-    put = answer["http_upload_slot"]["put"]
-    header = put.xml.find(f"{{{NS}}}header")
-    return put["url"], {header.attrib["name"]: header.text}
-
-
-def plain(server: RunningServer, url: str) -> str:
-    return f"http://{ADDRESS}:{server.http_port}{urlsplit(url).path}"
 
 
 def kept(server: RunningServer) -> list[str]:
     """The files in the folder."""
     return sorted(file.name for file in (server.app.config.data / "uploads").iterdir())
-
-
-async def status(server: RunningServer, client: aiohttp.ClientSession, url: str) -> int:
-    async with client.get(plain(server, url)) as answer:
-        return answer.status
-
-
-async def keep_up(server: RunningServer) -> None:
-    """What the component does each minute."""
-    component = server.app.core.components.running["upload.localhost"]
-    assert isinstance(component, HttpUpload)
-    await component.keep_up()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-async def begin(
-    server: RunningServer, url: str, headers: dict[str, str], size: int
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A PUT whose body is still to come."""
-    reader, writer = await asyncio.open_connection(ADDRESS, server.http_port)
-    lines = [f"PUT {urlsplit(url).path} HTTP/1.1", "Host: a", f"Content-Length: {size}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    writer.write("\r\n".join([*lines, "", ""]).encode())
-    return reader, writer
-
-
-async def put(server: RunningServer, client: Any, url: str, headers: dict[str, str], data: Any) -> int:
-    async with client.put(plain(server, url), data=data, headers=headers, skip_auto_headers=["Content-Type"]) as answer:
-        return int(answer.status)
 
 
 async def test_what_is_uploaded_is_downloaded_whole_and_in_parts(

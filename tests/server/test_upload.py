@@ -9,6 +9,7 @@ import resource
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from io import BytesIO
 from xml.etree import ElementTree
 
 import aiohttp
@@ -20,7 +21,7 @@ from xmpp_server.protocol.jid import JID
 
 from .conftest import LogIn, MakeServer
 from .running import RunningServer
-from .uploads import NS, begin, client, keep_up, plain, put, slot, status, until
+from .uploads import NS, begin, client, keep_up, plain, put, serve_plain, slot, status, until
 
 __all__ = ["client"]
 
@@ -283,3 +284,16 @@ async def test_conditions_and_ranges_of_a_download_are_as_http_has_them(
         assert (answer.status, answer.headers["Content-Range"]) == (206, "bytes 1-2/256")
     for path in (url.rpartition("/")[0], url + "x", url.replace("a.png", "b.png")):
         assert await status(server, client, path) == 404
+
+
+async def test_what_slixmpps_plugin_uploads_is_the_same_on_the_other_side(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
+) -> None:
+    await serve_plain(server)
+    romeo, juliet = await log_in("romeo@localhost/orchard"), await log_in("juliet@localhost/balcony")
+    romeo.register_plugin("xep_0363")
+    data = os.urandom(3_000_000)
+    url = await romeo.plugin["xep_0363"].upload_file("a.jpg", len(data), input_file=BytesIO(data), timeout=20)
+    romeo.send_message(mto="juliet@localhost", mbody=url, mtype="chat")
+    async with client.get((await juliet.next("message"))["body"]) as answer:
+        assert hashlib.sha256(await answer.read()).digest() == hashlib.sha256(data).digest()

@@ -47,6 +47,11 @@ def plain(server: RunningServer, url: str) -> str:
     return f"http://{ADDRESS}:{server.http_port}{urlsplit(url).path}"
 
 
+async def serve_plain(server: RunningServer) -> None:
+    """Give out URLs without TLS, for clients that would not trust the certificate."""
+    await server.reload(f'[http]\nurl = "http://{ADDRESS}:{server.http_port}"')
+
+
 async def status(server: RunningServer, client: aiohttp.ClientSession, url: str) -> int:
     """Of a GET."""
     async with client.get(plain(server, url)) as answer:

@@ -28,11 +28,18 @@ async def downloaded(server: RunningServer, url: str) -> bytes:
         return await answer.read()
 
 
-async def opened(server: RunningServer, open_terminal: OpenTerminal) -> tuple[Terminal, OmemoPerson]:
+async def opened(
+    server: RunningServer, open_terminal: OpenTerminal, *, omemo: bool = False
+) -> tuple[Terminal, OmemoPerson]:
     """Romeo with profanity, Juliet with slixmpp, in each other's rosters."""
     await server.account(ROMEO, PASSWORD)
     romeo = await open_terminal("romeo", "profanity")
     await log_in(romeo, server, f"{ROMEO}/orchard", "trust")
+    if omemo:
+        await romeo.type("/omemo gen")
+        await romeo.until("materials generated")
+        await romeo.until("Going to publish own device ID")
+        await romeo.type("/omemo trustmode blind")
     juliet = await come_online(server, JULIET)
     await befriend(romeo, juliet)
     await romeo.type(f"/msg {JULIET}")
@@ -58,10 +65,7 @@ async def test_profanity_sends_a_file(server: RunningServer, open_terminal: Open
 async def test_profanity_sends_an_encrypted_file(
     server: RunningServer, open_terminal: OpenTerminal, file: Path
 ) -> None:
-    romeo, juliet = await opened(server, open_terminal)
-    await romeo.type("/omemo gen")
-    await romeo.until("materials generated")
-    await romeo.type("/omemo trustmode blind")
+    romeo, juliet = await opened(server, open_terminal, omemo=True)
     await romeo.type(f"/omemo start {JULIET}")
     await romeo.until(r"OMEMO session started|\[OMEMO\]")
     await until_keys_are_known(romeo)

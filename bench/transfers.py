@@ -1,10 +1,10 @@
-"""Uploads and downloads over plain HTTP, beside nginx: CPU a megabyte, and memory over idle while many are under way.
+"""Uploads and downloads, beside nginx: CPU a megabyte, and memory over idle while many are under way.
 
     python -m bench.transfers [--count 50] [--megabytes 100] [--out LINES]
 
-All files are put at once, then had at once. nginx (`apt-get install nginx-light`; its DAV module) has one worker; it
-knows no digests, slots or quotas, and syncs nothing. CPU is that of the server's processes, user and system; memory is
-PSS. Exit code 1: ours took more memory than it may.
+All files are put at once, then had at once, over plain HTTP; ours also with TLS, and on to a bucket of S3. nginx
+(`apt-get install nginx-light`; its DAV module) has one worker; it knows no digests, slots or quotas, and syncs nothing.
+CPU is that of the server's processes, user and system; memory is PSS. Exit code 1: ours took more than it may.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ import slixmpp
 import uvloop
 
 from bench.load import cpu, mem
+from tests.s3 import S3
 
 ROOT: Final = Path(__file__).parent.parent
 MEGABYTE: Final = 1_000_000
@@ -52,10 +54,11 @@ enabled = false
 [listen.http]
 port = {http}
 [listen.https]
-enabled = false
+port = {https}
 [http]
-url = "http://127.0.0.1:{http}"
-[components.http_upload]
+url = "{scheme}://127.0.0.1:{web}"
+"""
+UNLIMITED: Final = """
 daily_bytes = 0
 slots = 10000
 """
@@ -96,12 +99,14 @@ class Figures:
 
 
 @contextmanager
-def ours() -> Iterator[tuple[int, int]]:
+def ours(scheme: str = "http", uploads: str = "[components.http_upload]\n") -> Iterator[tuple[int, int]]:
     """A server with one account: its pid, and its port for XMPP."""
     with tempfile.TemporaryDirectory(prefix="xmpp-transfers-") as folder:
-        c2s, http = _free_port(), _free_port()
+        c2s, http, https = _free_port(), _free_port(), _free_port()
+        web = https if scheme == "https" else http
         file = Path(folder) / "xmpp-server.toml"
-        file.write_text(CONFIGURATION.format(folder=folder, c2s=c2s, http=http))
+        text = CONFIGURATION.format(folder=folder, c2s=c2s, http=http, https=https, scheme=scheme, web=web)
+        file.write_text(text + uploads + UNLIMITED)
         command = [Path(sys.executable).with_name("xmpp-server")]
         create = [*command, "account", "create", ACCOUNT, "--password-stdin", "--config", file]
         subprocess.run(create, input=f"{PASSWORD}\n".encode(), check=True, stdout=subprocess.DEVNULL)
@@ -209,7 +214,10 @@ async def _request(
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     url = urlsplit(place.url)
     assert url.hostname is not None
-    reader, writer = await asyncio.open_connection(url.hostname, url.port, limit=MEGABYTE)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    tls = context if url.scheme == "https" else None
+    reader, writer = await asyncio.open_connection(url.hostname, url.port, limit=MEGABYTE, ssl=tls)
     lines = [f"{method} {url.path} HTTP/1.1", "Host: localhost", *(f"{name}: {text}" for name, text in headers.items())]
     writer.write("\r\n".join([*lines, "", ""]).encode())
     try:
@@ -243,21 +251,31 @@ async def measure(
 
 
 async def compare(count: int = 50, megabytes: int = 100) -> list[Figures]:
-    """Ours, and nginx if it is there."""
-    figures = []
-    with ours() as (pid, port):
-        warm, *places = await slots(port, count + 1, megabytes * MEGABYTE)
+    """Ours in all ways, and nginx if it is there."""
+
+    async def ours_by(name: str, scheme: str = "http", uploads: str = "[components.http_upload]\n") -> None:
+        with ours(scheme, uploads) as (pid, port):
+            await both(name, pid, await slots(port, count + 1, megabytes * MEGABYTE))
+
+    async def both(name: str, pid: int, places: list[Place]) -> None:
+        warm, *places = places
         await put(warm, megabytes)
-        figures.append(await measure(OURS, pid, "upload", put, places, megabytes))
+        figures.append(await measure(name, pid, "upload", put, places, megabytes))
         assert await is_whole(places[-1], megabytes)
-        figures.append(await measure(OURS, pid, "download", get, places, megabytes))
+        figures.append(await measure(name, pid, "download", get, places, megabytes))
+
+    figures: list[Figures] = []
+    await ours_by(OURS)
     if shutil.which("nginx"):
         with nginx() as (pid, port):
-            warm, *places = [Place(f"http://127.0.0.1:{port}/{number}.bin", {}) for number in range(count + 1)]
-            await put(warm, megabytes)
-            figures.append(await measure("nginx", pid, "upload", put, places, megabytes))
-            assert await is_whole(places[-1], megabytes)
-            figures.append(await measure("nginx", pid, "download", get, places, megabytes))
+            await both("nginx", pid, [Place(f"http://127.0.0.1:{port}/{n}.bin", {}) for n in range(count + 1)])
+    await ours_by(f"{OURS}, TLS", "https")
+    s3 = S3()
+    try:
+        await s3.make_bucket()
+        await ours_by(f"{OURS}, S3", uploads=s3.options())
+    finally:
+        s3.stop()
     return figures
 
 
@@ -281,7 +299,7 @@ def main() -> int:
         with given.out.open("a") as out:
             out.writelines(json.dumps(asdict(each)) + "\n" for each in figures)
     print(table(figures))
-    return int(any(each.server == OURS and each.mib_over_idle > MOST for each in figures))
+    return int(any(each.server.startswith(OURS) and each.mib_over_idle > MOST for each in figures))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,28 @@ def test_accounts_are_made_listed_disabled_enabled_and_deleted(capsys: pytest.Ca
     assert "ann" not in capsys.readouterr().out.splitlines()[-1]
 
 
+def test_what_kind_an_account_is_and_how_long_it_is_archived_can_be_chosen_and_is_listed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[modules.archive]\nkinds = { bot = 7 }")
+    assert account("create", "ann@localhost", "--generate") == 0
+    assert account("kind", "ann@localhost", "bot") == 1
+    assert "does not name bot: there are none" in capsys.readouterr().err
+    assert account("kind", "ann@localhost", "bot", "--config", str(file)) == 0
+    assert account("archive-days", "ann@localhost", "90") == 0
+    assert account("list") == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("never             bot  archive: 90 days")
+    assert account("kind", "ann@localhost", "none") == 0
+    assert account("archive-days", "ann@localhost", "default") == 0
+    assert account("list") == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("never")
+    assert account("archive-days", "bob@localhost", "1") == 1
+    for action, value in (("archive-days", "-1"), ("archive-days", "1.5"), ("archive-days", "9" * 6), ("kind", "a b")):
+        with pytest.raises(SystemExit):
+            account(action, "ann@localhost", value)
+
+
 def test_a_password_is_read_from_one_line_of_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("geheim \nmore\n"))
     asked: list[str] = []

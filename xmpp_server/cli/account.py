@@ -74,6 +74,23 @@ async def _enable(config: Config, store: Store, args: argparse.Namespace) -> Non
     print(f"{account} can log in.")
 
 
+async def _set_kind(config: Config, store: Store, args: argparse.Namespace) -> None:
+    account = _address(config, args)
+    known = config.hosts[account.domain].modules["archive"].options.kinds if account.domain in config.hosts else {}
+    if args.kind and args.kind not in known:
+        names = ", ".join(known) or "there are none"
+        raise Failure(f"modules.archive.kinds does not name {args.kind}: {names}")
+    await store.retention.set_kind(account, args.kind)
+    print(f"{account} is of the kind {args.kind}." if args.kind else f"{account} is of no kind.")
+
+
+async def _set_archive_days(config: Config, store: Store, args: argparse.Namespace) -> None:
+    account = _address(config, args)
+    await store.retention.set_days(account, args.days)
+    period = "as long as others of its kind" if args.days is None else f"{args.days} days" if args.days else "for ever"
+    print(f"The archive of {account} is kept {period}.")
+
+
 async def _delete(config: Config, store: Store, args: argparse.Namespace) -> None:
     account = _address(config, args)
     if not await store.accounts.exists(account):
@@ -107,7 +124,13 @@ async def _list(config: Config, store: Store, args: argparse.Namespace) -> None:
 
 def _line(entry: AccountEntry) -> str:
     login = "never" if entry.last_login is None else _time(entry.last_login)
-    return f"{entry.account!s:40} {_time(entry.created)}  {login:16}{'  disabled' if entry.disabled else ''}".rstrip()
+    notes = [
+        "disabled" if entry.disabled else "",
+        entry.kind,
+        "" if entry.archive_days is None else f"archive: {entry.archive_days or 'all'} days",
+    ]
+    more = "".join(f"  {note}" for note in notes if note)
+    return f"{entry.account!s:40} {_time(entry.created)}  {login:16}{more}".rstrip()
 
 
 def _time(microseconds: int) -> str:
@@ -156,5 +179,7 @@ ACTIONS: Final[dict[str, Action]] = {
     "password": _set_password,
     "disable": _disable,
     "enable": _enable,
+    "kind": _set_kind,
+    "archive-days": _set_archive_days,
     "delete": _delete,
 }

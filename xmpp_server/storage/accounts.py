@@ -40,6 +40,8 @@ accounts: Final = Table(
     Column("created", BigInteger, nullable=False),
     Column("last_login", BigInteger),
     Column("disabled", Boolean, nullable=False),
+    Column("kind", Text),
+    Column("archive_days", BigInteger),
     Index("accounts_by_host", "host", "account"),
     sqlite_with_rowid=False,
 )
@@ -94,7 +96,14 @@ _END_UPLOADS: Final = Statement(
     .values(expires_at=bindparam("now", type_=BigInteger))
 )
 _LIST: Final = Statement(
-    select(accounts.c.account, accounts.c.created, accounts.c.last_login, accounts.c.disabled)
+    select(
+        accounts.c.account,
+        accounts.c.created,
+        accounts.c.last_login,
+        accounts.c.disabled,
+        accounts.c.kind,
+        accounts.c.archive_days,
+    )
     .where(accounts.c.host == bindparam("host"), accounts.c.account > bindparam("after"))
     .order_by(accounts.c.account)
     .limit(bindparam("limit"))
@@ -103,12 +112,15 @@ _LIST: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class AccountEntry:
-    """An account in a list. `last_login` is None if nobody ever logged in."""
+    """An account in a list. `last_login` is None if nobody ever logged in; for `kind` and `archive_days` see
+    `storage/retention.py`."""
 
     account: JID
     created: int
     last_login: int | None
     disabled: bool
+    kind: str = ""
+    archive_days: int | None = None
 
 
 class Accounts:
@@ -186,8 +198,8 @@ class Accounts:
         """A page of the accounts of a host, ordered by address, from the one after `after`."""
         rows = await self._database.all(_LIST, host=host, after=str(after or ""), limit=limit)
         return [
-            AccountEntry(JID.parse(account), created, last_login, bool(disabled))
-            for account, created, last_login, disabled in rows
+            AccountEntry(JID.parse(account), created, last_login, bool(disabled), kind or "", days)
+            for account, created, last_login, disabled, kind, days in rows
         ]
 
 

@@ -15,6 +15,7 @@ from xmpp_server.storage.offline import Offline
 from xmpp_server.storage.private_xml import PrivateXML
 from xmpp_server.storage.pubsub import PubSub
 from xmpp_server.storage.reports import Reports
+from xmpp_server.storage.retention import Retention
 from xmpp_server.storage.rooms import Rooms
 from xmpp_server.storage.roster import Rosters
 from xmpp_server.storage.secrets import Secrets
@@ -39,6 +40,7 @@ class Store:
         self.private_xml = PrivateXML(database)
         self.pubsub = PubSub(database)
         self.reports = Reports(database)
+        self.retention = Retention(database)
         self.rooms = Rooms(database)
         self.secrets = Secrets(database)
         self.sessions = Sessions(database)

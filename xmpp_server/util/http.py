@@ -150,6 +150,8 @@ class Site:
     """The URL from outside, without a slash at its end; empty: that of the HTTPS port."""
     port: int = 0
     """The HTTPS port that is listened on; 0: none."""
+    addresses: tuple[str, ...] = ()
+    """What is listened on where nothing else is asked for."""
 
     def url(self, host: str) -> str:
         """The URL that paths are appended to."""

@@ -69,6 +69,13 @@ items = 256
 [components.pubsub]
 items = 256
 
+# The limits of the suites.
+[components.http_upload]
+max_bytes = 10000000
+types = ["text/plain", "image/*"]
+slots = 5
+slots_seconds = 0.6
+
 [modules.contact]
 abuse = ["mailto:abuse@localhost", "xmpp:abuse@localhost"]
 admin = ["mailto:admin@localhost", "xmpp:admin@localhost"]

@@ -65,8 +65,8 @@ class MucOptions(ComponentOptions, frozen=True):
     affiliations: Annotated[int, _NUMBER] = 10_000
     """The most members, admins, owners and banned people of a room."""
     list_occupants: bool = False
-    """Whether those who are not in a room are told the nicknames of those who are; never of a room that is hidden or for
-    members only."""
+    """Whether those who are not in a room are told the nicknames of those who are; never of a room that is hidden or
+    for members only."""
     message_bytes: Annotated[int, _NUMBER] = 131_072
     """The largest message to a room."""
     messages_per_second: Annotated[int, _NUMBER] = 20

@@ -44,7 +44,8 @@ static int (*real_fsync)(int);
 static int (*real_fdatasync)(int);
 static int (*real_unlink)(const char *);
 
-__attribute__((constructor)) static void begin(void)
+/* Also called by a process that was forked, when its environment is set. */
+__attribute__((constructor)) void chaos_begin(void)
 {
     real_write = dlsym(RTLD_NEXT, "write");
     real_pwrite = dlsym(RTLD_NEXT, "pwrite64");

@@ -52,17 +52,15 @@ class Disk:
         command = ("cc", "-shared", "-fPIC", "-O1", "-o", self._library, _SOURCE, "-ldl", "-lpthread")
         subprocess.run(command, check=True)
 
-    def environment(self, point: str = "", count: int = 0) -> dict[str, str]:
-        """For a process that writes through it, to be killed at the so manieth passage of the point."""
-        names = {
+    def environment(self) -> dict[str, str]:
+        """For a process that writes through it. CHAOS_DISK_POINT and CHAOS_DISK_COUNT: to be killed when it passes one
+        of the POINTS for the so manieth time."""
+        return {
             "LD_PRELOAD": str(self._library),
             "CHAOS_FILES": str(self._database),
             "CHAOS_UNDO": str(self._undo),
             "CHAOS_FULL": str(self._full),
         }
-        if point:
-            names |= {"CHAOS_DISK_POINT": point, "CHAOS_DISK_COUNT": str(count)}
-        return names
 
     def fill(self) -> None:
         """It is full."""

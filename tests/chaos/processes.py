@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -42,51 +43,79 @@ _START: Final = 30.0  # seconds
 class Server:
     """The server; killed and started again as often as the test likes."""
 
-    def __init__(self, folder: Path, url: str, port: int, *, archive: bool) -> None:
+    def __init__(self, folder: Path, url: str, port: int, environment: Mapping[str, str], *, archive: bool) -> None:
         self.log = folder / "server.log"
         self._file = folder / "chaos.toml"
         self._port = port
-        self._process: subprocess.Popen[bytes] | None = None
+        self._environment = environment
+        self._nursery: subprocess.Popen[bytes] | None = None
+        self._pid = 0
         self._file.write_text(
             _CONFIGURATION.format(
                 data=folder / "data", url=url, address=ADDRESS, port=port, archive="true" if archive else "false"
             )
         )
 
-    async def start(self, environment: Mapping[str, str] | None = None) -> None:
+    async def start(self, names: Mapping[str, str] | None = None) -> None:
         """Start it with these names in its environment (`launch`, `disk`); return when it listens or died."""
-        command = [sys.executable, "-m", "tests.chaos.launch", "serve", "--config", str(self._file)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(environment or {})})
+        if self._nursery is None:
+            command = [sys.executable, "-m", "tests.chaos.launch", "serve", "--config", str(self._file)]
+            with self.log.open("ab") as log:
+                self._nursery = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env={**os.environ, **self._environment},
+                )
+        assert self._nursery.stdin is not None
+        assert self._nursery.stdout is not None
+        self._nursery.stdin.write(json.dumps(names or {}).encode() + b"\n")
+        self._nursery.stdin.flush()
+        self._pid = int(await asyncio.to_thread(self._nursery.stdout.readline))
         async with asyncio.timeout(_START):
             while not self.ended and not _listens(self._port):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.01)
 
     @property
     def ended(self) -> bool:
-        return self._process is None or self._process.poll() is not None
+        if self._pid:
+            try:
+                os.kill(self._pid, 0)
+            except ProcessLookupError:
+                self._pid = 0
+        return not self._pid
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         """`kill -9`."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        if not self.ended:
+            os.kill(self._pid, signal.SIGKILL)
+            await self._gone(_START)
 
     async def stop(self) -> None:
         """Stop it as an operator does."""
-        assert self._process is not None
-        self._process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(self._process.wait, _START)
-        self.kill()
+        if not self.ended:
+            os.kill(self._pid, signal.SIGTERM)
+            await self._gone(_START)
+            await self.kill()
 
     async def died(self, seconds: float) -> None:
         """Wait until it killed itself; after so long, kill it."""
+        await self._gone(seconds)
+        await self.kill()
+
+    async def close(self) -> None:
+        """Kill it, and start no further ones."""
+        await self.kill()
+        if self._nursery is not None:
+            self._nursery.kill()
+            self._nursery.wait()
+
+    async def _gone(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not self.ended:
-                    await asyncio.sleep(0.01)
-        self.kill()
+                    await asyncio.sleep(0.005)
 
 
 class PostgreSQL:

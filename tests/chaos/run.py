@@ -17,7 +17,7 @@ from xmpp_server.storage.migrate import migrate
 from xmpp_server.storage.store import Store
 from xmpp_server.stream.sasl import make_verifiers
 
-from . import disk, launch
+from . import disk
 from .archives import Archives
 from .checker import Checker, Findings
 from .device import Device
@@ -51,7 +51,7 @@ class Chaos:
         self._disk = Disk(folder, database) if self._postgresql is None else None
         self._url = self._postgresql.url if self._postgresql else f"sqlite:///{database}"
         self._port = _free_port()
-        self._server = Server(folder, self._url, self._port, archive=plan.archive)
+        self._server = Server(folder, self._url, self._port, self._preloaded(), archive=plan.archive)
         self._devices: list[Device] = []
         self._talks: list[tuple[Device, str]] = []
         self._say = random.Random()
@@ -86,7 +86,7 @@ class Chaos:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._server.kill()
+            await self._server.close()
             self._links.close()
             if self._postgresql is not None:
                 self._postgresql.stop()
@@ -140,7 +140,7 @@ class Chaos:
             if planned.stops:
                 await self._server.stop()
             else:
-                self._server.kill()
+                await self._server.kill()
         self.journal.note("====", "the server has ended")
         for task in troubles:
             await task
@@ -151,11 +151,13 @@ class Chaos:
 
     def _environment(self, point: str = "", count: int = 0) -> dict[str, str]:
         names = {"CHAOS_SYNCHRONOUS": self._options.synchronous} if self._options.synchronous else {}
-        if self._disk is not None:
-            names |= self._disk.environment(point if point in disk.POINTS else "", count)
-        if point in launch.POINTS:
-            names |= {"CHAOS_POINT": point, "CHAOS_COUNT": str(count)}
+        if point:
+            kind = "CHAOS_DISK" if point in disk.POINTS else "CHAOS"
+            names |= {f"{kind}_POINT": point, f"{kind}_COUNT": str(count)}
         return names
+
+    def _preloaded(self) -> dict[str, str]:
+        return self._disk.environment() if self._disk is not None else {}
 
     async def _trouble(self, trouble: Trouble, chance: random.Random) -> None:
         await asyncio.sleep(trouble.at)
@@ -209,7 +211,7 @@ class Chaos:
         findings = checker.check(await archives.newer())
         findings.restless = restless
         self._talking = True
-        self._server.kill()
+        await self._server.kill()
         return findings
 
 

@@ -27,7 +27,6 @@ DEADLINE: Final = 20.0
 # Plays by name that cannot pass, and why.
 WITHOUT: Final = {
     "extdisco": "XEP-0215",
-    "http_upload": "XEP-0363",
     "issue505": "XEP-0045",
     "issue978*": "XEP-0045",
     "issue1224": "XEP-0045",

@@ -265,3 +265,30 @@ async def test_a_client_that_loses_its_link_meanwhile_loses_nothing(make_server:
     assert await juliet.messages(3) == ["1", "2", "3"]
     await again.handled(before + 4)
     assert await ping(juliet) == []
+
+
+async def test_a_database_that_was_killed_costs_nobody_anything(
+    make_server: MakeServer, database_url: str, servers: Servers, stall: Stall
+) -> None:
+    """PostgreSQL is killed and started again; SQLite, which has no process, is locked again and again."""
+    server = await people(make_server)
+    romeo, juliet = await couple(server)
+    before = await h(romeo)
+    expected: list[str] = []
+    for turn in range(3):
+        await romeo.say(JULIET, f"{turn}a")
+        if database_url.startswith("sqlite"):
+            async with stall():
+                await romeo.say(JULIET, f"{turn}b")
+                await asyncio.sleep(0.3)
+        else:
+            servers.postgresql.kill()
+            await romeo.say(JULIET, f"{turn}b")
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(servers.postgresql.start)
+        await romeo.say(JULIET, f"{turn}c")
+        expected += [f"{turn}a", f"{turn}b", f"{turn}c"]
+    assert await juliet.messages(9) == expected
+    await romeo.handled(before + 9)
+    assert await ping(romeo) == await ping(juliet) == []
+    assert await archived(server, JULIET) == 10

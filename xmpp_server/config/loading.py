@@ -13,9 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from xmpp_server.module import Module
-from xmpp_server.net.certificates import ascii_domain
 from xmpp_server.port import Component
 from xmpp_server.protocol.jid import JID, InvalidJID
+from xmpp_server.util.domains import ascii_domain
 
 from .options import Host, ModuleConfig, Options, Outside
 from .reader import ConfigError, Mistake, got, join, read, unknown

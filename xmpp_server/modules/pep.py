@@ -49,6 +49,8 @@ _PEP: Final = frozenset(
         "auto-subscribe",
         "filtered-notifications",
         "last-published",
+        "presence-notifications",
+        "presence-subscribe",
     )
 )
 

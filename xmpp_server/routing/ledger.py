@@ -34,7 +34,7 @@ from .account import Account, Accounts, Session
 from .entry import DOUBTFUL, NEW, WRITING, WRITTEN, Entry, Line
 from .fate import Fate, fate
 from .host import Host, Passage
-from .resends import is_same, sent_again
+from .resends import ORIGIN_ID, is_same
 from .router import Router
 
 _log = structlog.get_logger()
@@ -59,7 +59,9 @@ class Inbox(Protocol):
 
     async def delete(self, messages: Iterable[tuple[JID, int]]) -> None: ...
 
-    async def marked(self, account: JID, mark: int) -> Sequence[tuple[int, bytes]]: ...
+    async def former(
+        self, wanted: Sequence[tuple[JID, int]], *, before: int
+    ) -> Sequence[Sequence[tuple[int, bytes]]]: ...
 
 
 class Ledger:
@@ -70,6 +72,7 @@ class Ledger:
         self._accounts = accounts
         self._inbox = inbox
         self._last = 0
+        self._started = time.time_ns() // 1000
         self.size = 0
         """Octets of what is in memory only."""
         self._new: list[Entry] = []
@@ -340,22 +343,23 @@ class Ledger:
                 self.forget(entry.account, id)
 
     async def _former(self, batch: list[Entry]) -> list[tuple[Entry, int]]:
-        """Rows of what was kept before a crash and is sent again now. They go, for what is sent again comes in its order,
+        """Rows of what was kept before a crash and is sent again now. They go: what is sent again comes in its order,
         and of what was sent first some may be acknowledged and gone."""
-        former = []
-        for entry in batch:
-            stanza, account = entry.stanza, entry.account
-            if (
-                stanza is None
-                or not sent_again(stanza)
-                or not (account.waiting or (account.line and account.line.rows))
-            ):
-                continue
-            assert stanza.sender is not None
-            for id, kept in await self._inbox.marked(account.jid, retraction.mark(stanza.sender, stanza.id)):
-                if id < entry.id and is_same(parse(kept), stanza):
-                    former.append((entry, id))
-        return former
+        again = [entry for entry in batch if _may_stand(entry)]
+        if not again:
+            return []
+        wanted = [
+            (entry.account.jid, retraction.mark(entry.stanza.sender, entry.stanza.id))
+            for entry in again
+            if entry.stanza is not None and entry.stanza.sender is not None
+        ]
+        found = await self._inbox.former(wanted, before=self._started)
+        return [
+            (entry, id)
+            for entry, rows in zip(again, found, strict=True)
+            for id, kept in rows
+            if entry.stanza is not None and is_same(parse(kept), entry.stanza)
+        ]
 
     async def _keep_together(self, batch: list[Entry]) -> None:
         if not batch:
@@ -518,3 +522,11 @@ class Ledger:
             self._timer.cancel()
         if self._forgetting is not None:
             self._forgetting.cancel()
+
+
+def _may_stand(entry: Entry) -> bool:
+    """Whether the message may be in the inbox since before the server was started: who has an origin-id sends again."""
+    stanza, account = entry.stanza, entry.account
+    if stanza is None or not stanza.id or ORIGIN_ID not in stanza.keys:
+        return False
+    return account.waiting or (account.line is not None and bool(account.line.rows))

@@ -286,7 +286,7 @@ def configured(configuration: str) -> Config:
     """The configuration that a file of this text makes."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "server.toml"
-        file.write_text(configuration + _NO_SOCKETS)
+        file.write_text(configuration if "[components.proxy65]" in configuration else configuration + _NO_SOCKETS)
         return load(file, all_modules(), components=COMPONENTS)
 
 

@@ -110,6 +110,10 @@ class Invitations:
         )
         return row is not None
 
+    async def use(self, invitation: Invitation) -> bool:
+        """Count the invitation as used, for somebody who has an account; False if it is used up."""
+        return await self._database.run(_USE, host=invitation.host, digest=invitation.digest) > 0
+
     async def redeem(self, invitation: Invitation, account: JID, verifiers: Mapping[Hash, Verifier]) -> None:
         """Make the account, and count the invitation as used: both or none. It may have expired meanwhile (XEP-0445
         §4). Raises AccountExists, and NoSuchInvitation if it is used up."""

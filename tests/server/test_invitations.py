@@ -39,7 +39,9 @@ class Browser:
         self.status = 0
         self.headers: dict[str, str] = {}
 
-    async def open(self, path: str, form: dict[str, str] | None = None, *, tls: bool = True, **more: str) -> str:
+    async def open(
+        self, path: str, form: dict[str, str] | bytes | None = None, *, tls: bool = True, **more: str
+    ) -> str:
         scheme, port = ("https", self._server.https_port) if tls else ("http", self._server.http_port)
         url = f"{scheme}://{ADDRESS}:{port}{path}"
         method = "GET" if form is None else "POST"
@@ -170,7 +172,10 @@ async def test_the_start_page_tells_where_one_is_and_loads_nothing_from_elsewher
 
 
 async def test_other_names_lead_to_the_first_host(server: RunningServer, browser: Browser) -> None:
-    assert "name@localhost" in await browser.open("/", Host="203.0.113.5:5281")
+    for host in ("203.0.113.5:5281", "[2001:db8::1]:5281", "a b", "]", "[", "LOCALHOST:x"):
+        assert "name@localhost" in await browser.open("/", Host=host)
+    await browser.open("/.well-known/host-meta", Host="]a:b[")
+    assert browser.status == 200
 
 
 async def test_what_is_not_there_is_not_found(browser: Browser) -> None:
@@ -240,6 +245,11 @@ async def test_other_forms_are_refused(server: RunningServer, browser: Browser) 
     assert browser.status == 400
     await browser.open(path, {"name": "bill", "password": PASSWORD}, **{"Content-Type": "text/plain"})
     assert browser.status == 400
+    form = "application/x-www-form-urlencoded; charset=none"
+    for body in (b"name=\xff&password=" + PASSWORD.encode(), b"a=b&" * 11, b""):
+        await browser.open(path, body, **{"Content-Type": form})
+        assert browser.status == 400
+    assert not await server.store.accounts.exists(BILL)
 
 
 async def test_nobody_looks_for_invitations_for_ever(browser: Browser) -> None:

@@ -43,7 +43,7 @@ class WebClients:
 
     async def _page(self, request: Request) -> web.StreamResponse:
         """What modules serve under their host's name; under any other, such as an address, the first one's."""
-        host = self._hosts.get(request.url.host or "") or next(iter(self._hosts.values()))
+        host = self._hosts.get(request.domain) or next(iter(self._hosts.values()))
         found = host.web.find("", request.rel_url.raw_path)
         if found is None:
             return text(404, "There is nothing here.")

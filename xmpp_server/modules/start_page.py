@@ -6,9 +6,11 @@ invited makes an account there, or takes the link, or its QR code, to an app.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from html import escape
 from typing import Final
+from urllib.parse import parse_qsl
 
 import msgspec
 import segno
@@ -31,6 +33,7 @@ _log = structlog.get_logger()
 _HOUR: Final = 3600
 _TRIES: Final = 20
 _MOST: Final = 4096  # octets of a form
+_SECONDS: Final = 30.0  # for it to come
 _FORM: Final = "application/x-www-form-urlencoded"
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -144,11 +147,11 @@ its link, or scan its code with an app.</p></section>""",
         """Make the account."""
         if not self.options.accounts or not request.secure:
             return _message(403, "Not here", "Make the account with an app, by the link of the invitation.")
-        if request.content_type != _FORM or (request.content_length or 0) > _MOST or request.content_length is None:
+        try:
+            form = await _form(request)
+        except (ValueError, TimeoutError):
             return _message(400, "No form", "This is no form of ours.")
-        await request.accept_body()
-        form = await request.post()
-        name, password = str(form.get("name", "")), str(form.get("password", ""))
+        name, password = form.get("name", ""), form.get("password", "")
         try:
             found = await self._find(request)
         except Unavailable:
@@ -219,6 +222,16 @@ Open an app, and log in with it and with the password that you chose.</p>
 <input id="password" name="password" type="password" required minlength="8" maxlength="1023"
  autocomplete="new-password">
 <button>Make the account</button></form></section>"""
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields that were sent. Raises ValueError where that is no form of ours, and TimeoutError."""
+    if request.content_type != _FORM or not 0 < (request.content_length or 0) <= _MOST:
+        raise ValueError(request.content_type)
+    await request.accept_body()
+    async with asyncio.timeout(_SECONDS):
+        body = await request.read()
+    return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=10))
 
 
 def _apps() -> str:

@@ -164,11 +164,19 @@ async def test_the_start_page_tells_where_one_is_and_loads_nothing_from_elsewher
     assert browser.status == 200
     assert "name@localhost" in page
     assert "Run by &lt;us&gt;" in page
+    assert "If you have an invitation" in page
     assert "default-src 'none'" in browser.headers["Content-Security-Policy"]
     assert browser.headers["Referrer-Policy"] == "no-referrer"
     assert re.findall(r'(?:src|href)="(?!https://[a-z.-]+/")([^"]*)"', page) == ["data:,", "start.css"]
     assert "<script" not in page
     assert "system-ui" in await browser.open("/start.css")
+
+
+async def test_where_everybody_may_make_an_account_it_says_so(
+    make_server: MakeServer, http: aiohttp.ClientSession
+) -> None:
+    server = await make_server("[modules.register]\nopen = true")
+    assert "Everybody may have one" in await Browser(http, server).open("/")
 
 
 async def test_other_names_lead_to_the_first_host(server: RunningServer, browser: Browser) -> None:

@@ -97,6 +97,7 @@ class Register(Module):
 
     def attach(self, host: Host) -> None:
         super().attach(host)
+        host.is_open = self.options.open
         host.reserved = frozenset(name.casefold() for name in self.options.reserved)
 
     # -- before authentication (§3.1)

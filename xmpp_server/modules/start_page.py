@@ -44,6 +44,11 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
 }
+_OPEN: Final = "Everybody may have one: choose this server in an app, which makes the account for you."
+_INVITED: Final = (
+    "Accounts are given by the people who run this server. If you have an invitation, open its link, or scan its code "
+    "with an app."
+)
 _APPS: Final = (
     ("Android", "Conversations", "https://conversations.im/"),
     ("iPhone, iPad, Mac", "Monal", "https://monal-im.org/"),
@@ -124,8 +129,7 @@ with the app that you choose.</p>{own}
 <dt>Your address</dt><dd><b>name@{domain}</b></dd>
 <dt>Server</dt><dd>{domain}; apps find it by your address</dd></dl></section>
 <section><h2>Apps</h2>{_apps()}</section>
-<section><h2>Get an account</h2><p>Accounts are given by the people who run this server. If you have an invitation, open
-its link, or scan its code with an app.</p></section>""",
+<section><h2>Get an account</h2><p>{_OPEN if self._host.is_open else _INVITED}</p></section>""",
             root="",
         )
 

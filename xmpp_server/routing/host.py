@@ -237,6 +237,8 @@ class Host:
         """What is served over HTTP under the host's name."""
         self.reserved: Set[str] = frozenset()
         """Names that no account gets by itself."""
+        self.is_open = False
+        """Whether everybody may make an account."""
         self._offered: dict[tuple[bool, bool], tuple[Element, ...]] = {}
 
     async def stream_features(self, *, encrypted: bool, authenticated: bool) -> tuple[Element, ...]:
@@ -263,5 +265,6 @@ class Host:
         self.stream_management = None
         self.web = Routes()
         self.reserved = frozenset()
+        self.is_open = False
         self.features.clear()
         self.account_features.clear()

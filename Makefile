@@ -23,6 +23,10 @@ SEED ?=
 ROUNDS ?=
 DATABASE ?=
 ARCHIVE ?=
+SERVERS ?=
+SUITE ?=
+SMACK ?=
+PROSODY ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -71,6 +75,11 @@ interop: $(DEV_STAMP) $(AIOXMPP_STAMP) ## Tests with clients and servers of the 
 plays: $(DEV_STAMP) ## Scansion plays, such as Prosody's: PLAYS= the folder with the *.scs, which is not ours
 	@PLAYS='$(or $(PLAYS),$(error PLAYS= is missing, the folder with the plays))' $(BIN)/pytest tests/interop/test_plays.py
 
+.PHONY: conformance
+conformance: $(DEV_STAMP) ## The suites of others, here and on peers, to docs/conformance.md: SERVERS= SUITE= SMACK= PROSODY= (git)
+	@SUITE='$(SUITE)' SMACK='$(SMACK)' PROSODY='$(PROSODY)' tests/conformance/build.sh build/conformance
+	@$(BIN)/python -m tests.conformance $(if $(SERVERS),--servers '$(SERVERS)')
+
 .PHONY: chaos
 chaos: $(DEV_STAMP) ## Kill server, database and links under load, then compare ids: SEED= ROUNDS= DATABASE= ARCHIVE=
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed '$(SEED)') $(if $(ROUNDS),--rounds '$(ROUNDS)') \
@@ -113,7 +122,7 @@ clean: ## Remove environments, caches and builds; data/ stays
 
 .PHONY: help
 help: ## This list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' \
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' \
 	  $(firstword $(MAKEFILE_LIST))
 
 config/local.toml:

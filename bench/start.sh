@@ -61,6 +61,7 @@ enabled = $ARCHIVE
 create = "anyone"
 rooms_per_hour = 0
 list_occupants = true
+registration = true
 searches_per_minute = 10000
 archive = $ARCHIVE
 

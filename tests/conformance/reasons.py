@@ -7,8 +7,8 @@ from typing import Final
 
 _ADMIN: Final = "not built yet: service administration"
 _OBJECTS: Final = (
-    "The case compares the stanza that it sent with the one that it received as objects, and those of Smack are equal to "
-    "nothing else. It is not possible on a server that sends the whole roster instead of pushes (RFC 6121 §2.6.3 has both)."
+    "The case compares the stanza that it sent with the one that it received as objects, and those of Smack are equal "
+    "to nothing else. It is not possible on a server that sends the whole roster instead (RFC 6121 §2.6.3 has both)."
 )
 _PLAY_OF_PEP: Final = "The roster's version is a number that the play expects to be 1; RFC 6121 §2.6.1: it is opaque."
 

@@ -20,19 +20,21 @@ _DEADLINE: Final = 30.0  # seconds
 
 @dataclass(frozen=True)
 class Server:
-    """`program` is what has to be installed, `product` the name that it gives itself; `certificate` is in its folder."""
+    """`program` has to be installed; `product` is the name that it gives itself; `certificate` lies in its folder, and it
+    listens on `ports` and after."""
 
     name: str
     script: str
     program: str
     product: str
     certificate: str
+    ports: int
 
 
 SERVERS: Final = (
-    Server("xmpp-server", "start.sh", "", "xmpp-server", "certificates/localhost.crt"),
-    Server("prosody", "peers/prosody.sh", "prosody", "Prosody", "localhost.crt"),
-    Server("ejabberd", "peers/ejabberd.sh", "ejabberdctl", "ejabberd", "c"),
+    Server("xmpp-server", "start.sh", "", "xmpp-server", "certificates/localhost.crt", 23000),
+    Server("prosody", "peers/prosody.sh", "prosody", "Prosody", "localhost.crt", 24000),
+    Server("ejabberd", "peers/ejabberd.sh", "ejabberdctl", "ejabberd", "c", 25000),
 )
 
 
@@ -58,7 +60,7 @@ def running(server: Server, folder: Path) -> Iterator[Running]:
     """Start it with fresh data in this folder, and stop it in the end."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    started = Running(server, folder, *free_ports(4))
+    started = Running(server, folder, *_free_ports(server.ports, 4))
     environment = {
         **os.environ,
         "FULL": "1",
@@ -78,10 +80,9 @@ def running(server: Server, folder: Path) -> Iterator[Running]:
         _stop(pid)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, each with a free one above it, which ejabberd's script takes."""
+def _free_ports(at: int, count: int) -> list[int]:
+    """Ports from there on that nobody listens on, each with a free one above it, which ejabberd's script takes."""
     found: list[int] = []
-    at = 20_000 + os.getpid() % 5_000
     while len(found) < count:
         at += 2
         if _free(at) and _free(at + 1):

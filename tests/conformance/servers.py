@@ -20,7 +20,7 @@ _DEADLINE: Final = 30.0  # seconds
 
 @dataclass(frozen=True)
 class Server:
-    """`program` has to be installed; `product` is the name that it gives itself; `certificate` lies in its folder, and it
+    """`program` has to be installed; `product` is the name that it gives itself; `certificate` lies in its folder; it
     listens on `ports` and after."""
 
     name: str

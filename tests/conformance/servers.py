@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -101,12 +101,10 @@ def _free(port: int) -> bool:
 
 
 def _stop(pid: int) -> None:
-    os.kill(pid, signal.SIGTERM)
     end = time.monotonic() + _DEADLINE
-    while time.monotonic() < end:
-        try:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+        while time.monotonic() < end:
             os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)
+        os.kill(pid, signal.SIGKILL)

@@ -78,8 +78,8 @@ def _details(room: Room, stanza: Stanza) -> Form:
 
 
 def items(room: Room, stanza: Stanza, query: Element) -> None:
-    """The occupants, for those who are in the room; for others where the operator wants it, and never those of a room
-    that is hidden or for members only (§14.4)."""
+    """The occupants, for those who are in the room; for others where the operator wants it, none of a room that is
+    hidden or for members only (§14.4)."""
     assert stanza.sender is not None
     _check(room, stanza)
     node = query.get("node")

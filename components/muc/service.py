@@ -32,7 +32,6 @@ from xmpp_server.util.limits import Allowance
 from xmpp_server.util.tasks import keep
 
 from . import archive, joining, keeping, moderation, presence, search, service_disco
-from .config import Config
 from .cursors import Cursors
 from .history import Entry
 from .live import LiveRoom
@@ -61,8 +60,6 @@ class MucOptions(ComponentOptions, frozen=True):
     subdomain: str = "conference"
     create: Literal["local", "anyone", "admins"] = "local"
     """Who may make rooms: the accounts of the host, anybody, or the host's administrators."""
-    registration: bool = False
-    """Whether people make themselves members of a new room by registering with it, until its owner says otherwise."""
     searches_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 60
     """So many searches for rooms by one account; 0: none, and no room is found that way."""
     rooms_per_hour: Annotated[int, msgspec.Meta(ge=0)] = 20
@@ -337,7 +334,6 @@ class Muc(Component):
             raise StanzaError("resource-constraint", "You made many rooms; try again later.")
         room = self._room(to.bare)
         room.locked = True
-        room.config = Config(register=self.options.registration)
         room.affiliates[sender.bare] = Affiliate(Affiliation.OWNER)
         live = self._live[to.bare] = self._alive(room)
         return live

@@ -623,16 +623,6 @@ async def test_registering_reserves_a_nickname(world: World) -> None:
     )
 
 
-@pytest.mark.parametrize(("option", "answer"), [("true", "result"), ("false", "error")])
-async def test_the_operator_says_whether_people_make_themselves_members_of_new_rooms(
-    make_world: MakeWorld, option: str, answer: str
-) -> None:
-    world = await make_world(f"[components.muc]\nregistration = {option}\n")
-    await make_room(world)
-    hag = await world.login("hag66@localhost/pda")
-    assert (await hag.request("get", "<query xmlns='jabber:iq:register'/>", ROOM)).get("type") == answer
-
-
 async def test_a_room_shows_its_avatar(crone: Client, hag: Client) -> None:
     vcard = "<vCard xmlns='vcard-temp'><PHOTO><TYPE>image/png</TYPE><BINVAL>AAAA</BINVAL></PHOTO></vCard>"
     assert (await hag.request("set", vcard, ROOM)).get("type") == "error"

@@ -51,6 +51,19 @@ REASONS: Final = {
         "Registers with a room as somebody whom nobody invited; the play `muc_register` wants that to be an error, and "
         "XEP-0045 §7.10 leaves it to the service."
     ),
+    "plays/http_upload": (
+        "Wants Prosody's words for people in each error, its limit of 10 MB and its list of types; XEP-0363 names the "
+        "conditions alone, which are those."
+    ),
+    "plays/issue978": "Wants Prosody's words for people when an occupant is gone.",
+    "plays/issue978-multi": (
+        "Of two sessions with one nickname either may be shown to moderators (XEP-0045 leaves it open); the play wants "
+        "the other."
+    ),
+    "plays/muc_create_destroy": "Destroys the room by a command of Prosody's own, of no specification.",
+    "plays/muc_nickname_robotface": (
+        "Wants Prosody's words, and the error to come from the address that is malformed."
+    ),
     "plays/tombstones": "Of no specification: Prosody keeps in mind which accounts were removed; here nothing is left.",
     "plays/pep_publish_subscribe": _PLAY_OF_PEP,
     "plays/pep_itemreply": _PLAY_OF_PEP,

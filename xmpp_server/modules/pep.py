@@ -210,7 +210,8 @@ class PersonalEventing(Module):
     """The publish-subscribe service of every account; `engine` is for other modules' codecs in the process."""
 
     name = "pep"
-    account_features = tuple(sorted(FEATURES | _PEP))
+    # COMPAT(Smack, 4.5): it asks the domain whether its users can have OMEMO and keep OpenPGP keys.
+    features = account_features = tuple(sorted(FEATURES | _PEP))
     Options = PersonalEventingOptions
 
     def __init__(

@@ -23,7 +23,7 @@ def run_eagerly(coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[None] | 
         waits_for = coroutine.send(None)
     except StopIteration:
         return None
-    return asyncio.get_running_loop().create_task(_rest(coroutine, waits_for))
+    return _go_on(coroutine, waits_for)
 
 
 class Gate(asyncio.Future[T]):
@@ -69,10 +69,10 @@ def run_to_gate(coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[None] | 
     except StopIteration:
         return None
     if isinstance(waits_for, Gate):
-        waits_for._asyncio_future_blocking = False  # as a task does with what is awaited in it
+        _put_down(waits_for)
         waits_for._parked.append(coroutine)
         return waits_for
-    return asyncio.get_running_loop().create_task(_rest(coroutine, waits_for))
+    return _go_on(coroutine, waits_for)
 
 
 class _Rest:
@@ -86,6 +86,8 @@ class _Rest:
 
     def __await__(self) -> Generator[Any, Any, None]:
         waits_for = self._waits_for
+        if getattr(waits_for, "_asyncio_future_blocking", None) is not None:
+            waits_for._asyncio_future_blocking = True  # this task awaits it
         while True:
             try:
                 sent = yield waits_for
@@ -97,6 +99,17 @@ class _Rest:
                 waits_for = self._coroutine.send(sent) if thrown is None else self._coroutine.throw(thrown)
             except StopIteration:
                 return
+
+
+def _go_on(coroutine: Coroutine[Any, Any, object], waits_for: Any) -> asyncio.Task[None]:
+    _put_down(waits_for)
+    return asyncio.get_running_loop().create_task(_rest(coroutine, waits_for))
+
+
+def _put_down(waits_for: Any) -> None:
+    """As a task does with a future that is awaited in it: until then nobody else can await it."""
+    if getattr(waits_for, "_asyncio_future_blocking", None):
+        waits_for._asyncio_future_blocking = False
 
 
 async def _rest(coroutine: Coroutine[Any, Any, object], waits_for: Any) -> None:

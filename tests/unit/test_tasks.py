@@ -1,0 +1,37 @@
+"""Coroutines that mostly finish at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from xmpp_server.util.tasks import Gate, run_eagerly, run_to_gate
+
+
+@pytest.mark.parametrize("kind", [asyncio.Future, Gate])
+async def test_many_may_come_to_wait_for_the_same_thing_in_one_turn(kind: type[asyncio.Future[int]]) -> None:
+    future = kind()
+    came: list[str] = []
+
+    async def wait(name: str) -> None:
+        assert await future == 1
+        came.append(name)
+
+    eager = run_eagerly(wait("eager"))
+    at_the_gate = run_to_gate(wait("at the gate"))
+    again = run_eagerly(wait("eager again"))
+    plain = asyncio.create_task(wait("plain"))
+    await asyncio.sleep(0)
+    if isinstance(future, Gate):
+        future.open(1)
+    else:
+        future.set_result(1)
+    assert eager is not None
+    assert again is not None
+    async with asyncio.timeout(10):
+        await asyncio.gather(eager, again, plain)
+    assert at_the_gate is not None
+    async with asyncio.timeout(10):
+        await at_the_gate
+    assert sorted(came) == ["at the gate", "eager", "eager again", "plain"]

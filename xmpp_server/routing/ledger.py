@@ -343,8 +343,8 @@ class Ledger:
                 self.forget(entry.account, id)
 
     async def _former(self, batch: list[Entry]) -> list[tuple[Entry, int]]:
-        """Rows of what was kept before a crash and is sent again now. They go: what is sent again comes in its order, and
-        of what was sent first some may be acknowledged and gone."""
+        """Rows of what was kept before a crash and is sent again now. They go: what is sent again comes in its order,
+        and of what was sent first some may be acknowledged and gone."""
         again = [entry for entry in batch if _may_stand(entry)]
         if not again:
             return []

@@ -28,7 +28,7 @@ from .processes import PostgreSQL, Server, free_port
 
 _REST: Final = 30.0  # seconds until all must be quiet
 _SILENCE: Final = 0.5  # seconds in which nothing more may come
-_EVERY: Final = 10  # rounds between two comparisons
+_EVERY: Final = 20  # rounds between two comparisons
 _TALKS: Final = 4  # conversations of each device
 _PATIENCE: Final = 2.0  # seconds for which a point is waited for
 

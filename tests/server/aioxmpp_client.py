@@ -33,21 +33,6 @@ class Pinned(CertificateVerifier):
         pass
 
 
-class OriginID(aioxmpp.xso.XSO):
-    TAG = ("urn:xmpp:sid:0", "origin-id")
-    id_ = aioxmpp.xso.Attr("id")
-
-
-class StanzaID(aioxmpp.xso.XSO):
-    TAG = ("urn:xmpp:sid:0", "stanza-id")
-    id_ = aioxmpp.xso.Attr("id")
-    by = aioxmpp.xso.Attr("by")
-
-
-aioxmpp.Message.xep0359_origin_id = aioxmpp.xso.Child([OriginID])
-aioxmpp.Message.xep0359_stanza_ids = aioxmpp.xso.ChildList([StanzaID])
-
-
 class Client:
     def __init__(self, address, host, port, tls, certificate, password):
         connectors = {
@@ -131,7 +116,7 @@ class Client:
             message = aioxmpp.Message(to=jid, type_=aioxmpp.MessageType.CHAT)
             message.body[None] = command["body"]
             message.autoset_id()
-            message.xep0359_origin_id = OriginID()
+            message.xep0359_origin_id = aioxmpp.misc.OriginID()
             message.xep0359_origin_id.id_ = message.id_
             self.say(message)
         elif what == "subscribe":

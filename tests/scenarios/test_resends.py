@@ -207,6 +207,7 @@ async def test_what_waits_and_is_sent_again_after_a_crash_waits_once_and_in_its_
 async def test_nothing_goes_by_what_is_looked_for_because_it_may_be_sent_again(world: World) -> None:
     juliet = await world.login("juliet@localhost/balcony")
     romeo = await world.login("romeo@localhost/orchard")
+    crash(world)  # the archives are not known yet
     romeo.send("".join(say(str(number), f"o{number}", more=DELAY if number % 2 else "") for number in range(10)))
     await world.settle()
     assert texts(juliet) == [str(number) for number in range(10)]

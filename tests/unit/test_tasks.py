@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from xmpp_server.util.tasks import Gate, run_eagerly, run_to_gate
+from xmpp_server.util.tasks import Gate, Lane, run_eagerly, run_to_gate
 
 
 @pytest.mark.parametrize("kind", [asyncio.Future, Gate])
@@ -35,3 +35,31 @@ async def test_many_may_come_to_wait_for_the_same_thing_in_one_turn(kind: type[a
     async with asyncio.timeout(10):
         await at_the_gate
     assert sorted(came) == ["at the gate", "eager", "eager again", "plain"]
+
+
+async def test_behind_a_gate_nobody_of_a_lane_goes_by_one_who_has_to_wait() -> None:
+    gates = Gate[None](), Gate[None]()
+    other = asyncio.get_running_loop().create_future()
+    lane = Lane()
+    came: list[int] = []
+
+    async def walk(number: int, gate: Gate[None]) -> None:
+        await gate
+        if number == 1:
+            await other
+        came.append(number)
+
+    for number in range(4):
+        run_to_gate(walk(number, gates[number // 3]), lane)
+    free = run_to_gate(walk(9, gates[1]))
+    for gate in gates:
+        gate.open(None)
+    assert free is gates[1]
+    assert came == [0, 9]
+    assert lane.is_blocked
+    other.set_result(None)
+    async with asyncio.timeout(10):
+        while lane.is_blocked:
+            assert lane.last is not None
+            await asyncio.wait((lane.last,))
+    assert came == [0, 9, 1, 2, 3]

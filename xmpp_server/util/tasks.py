@@ -26,14 +26,28 @@ def run_eagerly(coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[None] | 
     return _go_on(coroutine, waits_for)
 
 
+class Lane:
+    """Coroutines that stay in their order behind gates too, where one, `last`, has to wait for something else."""
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last: asyncio.Task[None] | None = None
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the next one has to wait."""
+        return self.last is not None and not self.last.done()
+
+
 class Gate(asyncio.Future[T]):
     """A future that many wait for. Coroutines that came to it by `run_to_gate` go on in the order in which they came,
-    all in the turn in which it is opened: a task for each is half of what their waiting would cost. It cannot be
-    cancelled, for then one who waits could do that to all; he is when it opens."""
+    all in the turn in which it is opened, except those of a lane that is blocked: a task for each is half of what their
+    waiting would cost. It cannot be cancelled, for then one who waits could do that to all; he is when it opens."""
 
     def __init__(self) -> None:
         super().__init__(loop=asyncio.get_running_loop())
-        self._parked: list[Coroutine[Any, Any, object]] = []
+        self._parked: list[tuple[Coroutine[Any, Any, object], Lane | None]] = []
 
     def cancel(self, msg: object = None) -> bool:
         """It is not."""
@@ -52,25 +66,34 @@ class Gate(asyncio.Future[T]):
 
     def _go_on(self) -> None:
         parked, self._parked = self._parked, []
-        for coroutine in parked:
+        for coroutine, lane in parked:
+            if lane is not None and lane.is_blocked:
+                assert lane.last is not None
+                lane.last = keep(_after(lane.last, coroutine), "behind")
+                continue
             try:
-                task = run_to_gate(coroutine)
+                task = run_to_gate(coroutine, lane)
             except Exception:
                 _log.exception("task_failed", task=repr(coroutine))
             else:
                 if isinstance(task, asyncio.Task):
                     hold(task)
+                    if lane is not None:
+                        lane.last = task
 
 
-def run_to_gate(coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[None] | Gate[Any] | None:
-    """The same, but where the coroutine has to wait for a gate, there is no task: the gate, which lets it go on."""
+def run_to_gate(
+    coroutine: Coroutine[Any, Any, object], lane: Lane | None = None
+) -> asyncio.Task[None] | Gate[Any] | None:
+    """The same, but where the coroutine has to wait for a gate, there is no task: the gate, which lets it go on, in its
+    lane."""
     try:
         waits_for = coroutine.send(None)
     except StopIteration:
         return None
     if isinstance(waits_for, Gate):
         _put_down(waits_for)
-        waits_for._parked.append(coroutine)
+        waits_for._parked.append((coroutine, lane))
         return waits_for
     return _go_on(coroutine, waits_for)
 
@@ -114,6 +137,11 @@ def _put_down(waits_for: Any) -> None:
 
 async def _rest(coroutine: Coroutine[Any, Any, object], waits_for: Any) -> None:
     await _Rest(coroutine, waits_for)
+
+
+async def _after(task: asyncio.Task[None], coroutine: Coroutine[Any, Any, object]) -> None:
+    await asyncio.wait((task,))
+    await _Rest(coroutine, None)
 
 
 def keep(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

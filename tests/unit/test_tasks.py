@@ -63,3 +63,35 @@ async def test_behind_a_gate_nobody_of_a_lane_goes_by_one_who_has_to_wait() -> N
             assert lane.last is not None
             await asyncio.wait((lane.last,))
     assert came == [0, 9, 1, 2, 3]
+
+
+async def test_what_waits_for_something_else_first_has_its_place_at_the_gate_too() -> None:
+    gate = Gate[None]()
+    other, slow = (asyncio.get_running_loop().create_future() for _ in range(2))
+    lane = Lane()
+    came: list[int] = []
+
+    async def walk(number: int, first: asyncio.Future[None] | None) -> None:
+        if first is not None:
+            await first
+        await gate
+        if number == 0:
+            await slow
+        came.append(number)
+
+    run_to_gate(walk(0, None), lane)
+    begun = run_to_gate(walk(1, other), lane)
+    other.set_result(None)
+    assert isinstance(begun, asyncio.Task)
+    async with asyncio.timeout(10):
+        await begun
+    run_to_gate(walk(2, None), lane)
+    gate.open(None)
+    await asyncio.sleep(0)
+    assert came == []
+    slow.set_result(None)
+    async with asyncio.timeout(10):
+        while lane.is_blocked:
+            assert lane.last is not None
+            await asyncio.wait((lane.last,))
+    assert came == [0, 1, 2]

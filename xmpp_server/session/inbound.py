@@ -20,7 +20,7 @@ from xmpp_server.protocol.stanza import Stanza, qname
 from xmpp_server.routing.effects import Effect, Later
 from xmpp_server.routing.host import Passage
 from xmpp_server.routing.router import Router
-from xmpp_server.util.tasks import Gate, Lane, hold, run_eagerly, run_to_gate
+from xmpp_server.util.tasks import Lane, hold, run_eagerly, run_to_gate
 
 from .presence import Presence
 
@@ -92,11 +92,10 @@ class Inbound:
             if waits_for is None:
                 return passage.effect
             later = passage.later = self._later(stanza)
-            if isinstance(waits_for, Gate):
-                later.gated = True
-                self._gated += 1
-            else:
-                self._block(waits_for)
+            later.gated = True
+            self._gated += 1
+            if isinstance(waits_for, asyncio.Task):
+                self._block(waits_for)  # until it has its place behind a gate
             return later
         handled = self._iq(stanza) if stanza.name == "iq" else self._presence.receive(session, self._stamped(stanza))
         if self._gated and not (stanza.name == "iq" and stanza.type == "get" and self._is_for_us(stanza)):

@@ -69,7 +69,7 @@ class Gate(asyncio.Future[T]):
         for coroutine, lane in parked:
             if lane is not None and lane.is_blocked:
                 assert lane.last is not None
-                lane.last = keep(_after(lane.last, coroutine), "behind")
+                lane.last = keep(_after(lane.last, coroutine, lane), "behind")
                 continue
             try:
                 task = run_to_gate(coroutine, lane)
@@ -86,28 +86,30 @@ def run_to_gate(
     coroutine: Coroutine[Any, Any, object], lane: Lane | None = None
 ) -> asyncio.Task[None] | Gate[Any] | None:
     """The same, but where the coroutine has to wait for a gate, there is no task: the gate, which lets it go on, in its
-    lane."""
+    lane. Where it has to wait for something else before, the task ends at the gate."""
     try:
         waits_for = coroutine.send(None)
     except StopIteration:
         return None
+    _put_down(waits_for)
     if isinstance(waits_for, Gate):
-        _put_down(waits_for)
         waits_for._parked.append((coroutine, lane))
         return waits_for
-    return _go_on(coroutine, waits_for)
+    return asyncio.get_running_loop().create_task(_rest_to_gate(coroutine, waits_for, lane))
 
 
 class _Rest:
-    """Awaitable for a coroutine that was started and yielded `waits_for`."""
+    """Awaitable for a coroutine that was started and yielded `waits_for`; with `to_gate` only until it has to wait for
+    a gate, which is the result."""
 
-    __slots__ = ("_coroutine", "_waits_for")
+    __slots__ = ("_coroutine", "_to_gate", "_waits_for")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, object], waits_for: Any) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, object], waits_for: Any, *, to_gate: bool = False) -> None:
         self._coroutine = coroutine
         self._waits_for = waits_for
+        self._to_gate = to_gate
 
-    def __await__(self) -> Generator[Any, Any, None]:
+    def __await__(self) -> Generator[Any, Any, Gate[Any] | None]:
         waits_for = self._waits_for
         if getattr(waits_for, "_asyncio_future_blocking", None) is not None:
             waits_for._asyncio_future_blocking = True  # this task awaits it
@@ -121,7 +123,9 @@ class _Rest:
             try:
                 waits_for = self._coroutine.send(sent) if thrown is None else self._coroutine.throw(thrown)
             except StopIteration:
-                return
+                return None
+            if self._to_gate and isinstance(waits_for, Gate):
+                return waits_for
 
 
 def _go_on(coroutine: Coroutine[Any, Any, object], waits_for: Any) -> asyncio.Task[None]:
@@ -139,9 +143,16 @@ async def _rest(coroutine: Coroutine[Any, Any, object], waits_for: Any) -> None:
     await _Rest(coroutine, waits_for)
 
 
-async def _after(task: asyncio.Task[None], coroutine: Coroutine[Any, Any, object]) -> None:
+async def _rest_to_gate(coroutine: Coroutine[Any, Any, object], waits_for: Any, lane: Lane | None) -> None:
+    gate = await _Rest(coroutine, waits_for, to_gate=True)
+    if gate is not None:
+        _put_down(gate)
+        gate._parked.append((coroutine, lane))
+
+
+async def _after(task: asyncio.Task[None], coroutine: Coroutine[Any, Any, object], lane: Lane) -> None:
     await asyncio.wait((task,))
-    await _Rest(coroutine, None)
+    await _rest_to_gate(coroutine, None, lane)
 
 
 def keep(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

@@ -249,6 +249,7 @@ async def test_while_the_database_is_away_only_its_own_bytes_pause_a_session(
     tybalt.send(say("online", "juliet@localhost"))
     while tybalt.worker is not None:
         await tybalt.worker
+    await tybalt.session.inbound.rest(60)
     assert texts(juliet) == ["online"]
     database.away = False
     await world.settle()

@@ -19,7 +19,7 @@ from typing import Final
 
 import uvloop
 
-from tests.server.raw_client import RawClient
+from tests.server.raw_client import Closed, RawClient
 from tests.server.running import PASSWORD
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.jid import JID
@@ -160,7 +160,10 @@ class Groups:
         return links
 
     async def _make_room(self, names: list[str]) -> None:
-        owner = await RawClient.login(self._members[0], names[0], resource="maker", tls="none")
+        owner = None
+        while owner is None:
+            with suppress(AssertionError, Closed):  # the server is busy with its start
+                owner = await RawClient.login(self._members[0], names[0], resource="maker", tls="none")  # type: ignore[arg-type]
         await owner.send(f"<presence/><presence to='{ROOM}/{names[0]}'><x xmlns='{_MUC}'/></presence>")
         await owner.read_until("message", type="groupchat")
         field = "<field var='muc#roomconfig_persistentroom'><value>1</value></field>"

@@ -32,6 +32,10 @@ addresses = ["{address}"]
 port = {port}
 [listen.direct_tls]
 enabled = false
+[listen.http]
+enabled = false
+[listen.https]
+enabled = false
 [tls]
 starttls = "optional"
 [modules.archive]

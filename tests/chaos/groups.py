@@ -30,8 +30,7 @@ from xmpp_server.stream.sasl import make_verifiers
 from .device import Device, Sent
 from .journal import Journal
 from .links import Links
-from .processes import Server
-from .run import _free_port
+from .processes import Server, free_port
 
 ROOM: Final = "cave@conference.localhost"
 _MUC: Final = "http://jabber.org/protocol/muc"
@@ -108,7 +107,7 @@ class Groups:
         self._options = options
         self._chance = random.Random(options.seed)
         self._url = f"sqlite:///{folder / 'chaos.sqlite'}"
-        self._port = _free_port()
+        self._port = free_port()
         self._journal = Journal(folder / "journal.txt")
         self._server = Server(folder, self._url, self._port, {}, archive=True)
         self._members: list[Member] = []

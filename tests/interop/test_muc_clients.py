@@ -73,7 +73,7 @@ async def test_slixmpp_aioxmpp_and_profanity_talk_in_one_room(
 
     juliet.send_message(mto=ROOM, mbody="Ay me", mtype="groupchat")
     await all_hear("juliet", "Ay me")
-    await mercutio.do("say", to=ROOM, body="A plague")
+    await mercutio.do("say_in_room", to=ROOM, body="A plague")
     await all_hear("mercutio", "A plague")
     await romeo.type("But soft")
     await all_hear("romeo", "But soft")

@@ -229,9 +229,15 @@ class Accounts:
                 self.release(account)
 
     async def may_see(self, viewer: JID, owner: JID) -> bool:
-        """Whether the viewer may see the presence of this bare address; False if there is no such account."""
+        """Whether the viewer may see the presence of this bare address; False if there is no such account.
+
+        A change of its roster that is being written counts already: the caller does not hold the account's lock.
+        """
         async with self.use(owner) as account:
-            return account is not None and account.shows_presence_to(viewer)
+            if account is None:
+                return False
+            async with account.lock:
+                return account.shows_presence_to(viewer)
 
     async def _bring(self, jid: JID, loading: _Loading) -> Account | None:
         try:

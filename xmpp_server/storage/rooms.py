@@ -103,6 +103,12 @@ _LIST: Final = Statement(
     .order_by(rooms.c.room)
     .limit(bindparam("limit"))
 )
+_STATES: Final = Statement(
+    select(rooms.c.room, rooms.c.state)
+    .where(*_listed, rooms.c.room > bindparam("after"))
+    .order_by(rooms.c.room)
+    .limit(bindparam("limit"))
+)
 _LIST_BACK: Final = Statement(
     select(rooms.c.room, rooms.c.name)
     .where(*_listed, rooms.c.room < bindparam("before"))
@@ -233,6 +239,11 @@ class Rooms:
             last = before or "\U0010ffff"
             rows = list(await self._database.all(_LIST_BACK, domain=domain, before=last, limit=limit))[::-1]
         return [(JID.parse(room), name) for room, name in rows]
+
+    async def public_states(self, domain: str, *, after: str, limit: int) -> Sequence[tuple[JID, bytes]]:
+        """A page of the rooms that are listed, by address, with their states: after an address."""
+        rows = await self._database.all(_STATES, domain=domain, after=after, limit=limit)
+        return [(JID.parse(room), bytes(state)) for room, state in rows]
 
     async def count(self, domain: str) -> int:
         """How many rooms are listed."""

@@ -43,6 +43,7 @@ def join(room: Room, stanza: Stanza) -> None:
         occupant = Occupant(to, session.bare, identity, role)
     _show_others(room, session, occupant)
     room.occupants.enter(occupant, session, reflected(room, stanza))
+    room.since[session] = room.last
     room.announce(occupant, own_codes=_entry_codes(room, created=created), own_id=stanza.id)
     _owe_history(room, session, affiliation, history)
 
@@ -112,7 +113,7 @@ def catch_up(room: Room, session: JID, after: int) -> None:
         return
     room.behind.discard(session)
     for entry in room.history.after(after):
-        room.fan_out(entry.late(room.jid), (session,), entry.n)
+        room.fan_out(entry.late(room.jid), (session,), entry.n, late=True)
     send_subject(room, session)
 
 
@@ -180,6 +181,7 @@ def _owe_history(room: Room, session: JID, affiliation: Affiliation, request: Hi
     """Members who ask for nothing special get all that they missed, of which the service knows how much."""
     if request is None and affiliation >= Affiliation.MEMBER and room.logs:
         room.behind.add(session)
+        room.since[session] = room.last
         room.turn.arrived.append(session)
     else:
         show_default(room, session, request)

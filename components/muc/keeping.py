@@ -101,7 +101,9 @@ def seat(room: Room, state: bytes) -> None:
         identity = room.surroundings.occupant_id(room.jid, jid)
         occupant = Occupant(room.jid.with_resource(kept.nick), jid, identity, Role(kept.role))
         for session, presence in kept.sessions.items():
-            room.occupants.enter(occupant, JID.parse(session), read(presence))
+            jid = JID.parse(session)
+            room.occupants.enter(occupant, jid, read(presence))
+            room.since[jid] = room.last
 
 
 def read(data: bytes) -> Stanza:

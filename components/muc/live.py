@@ -173,7 +173,10 @@ class LiveRoom:
         send, stanza, n = self._port.send, copies.stanza, copies.n
         members = self.room.affiliates
         _ = stanza.children  # found once, for all copies share them
+        still_gets = self.room.still_gets
         for jid in copies.to:
+            if n and not copies.late and not still_gets(jid, n):
+                continue
             delivery = await send(stanza.addressed(jid))
             if n and jid.bare in members:
                 self._track(jid, n, delivery)

@@ -97,6 +97,8 @@ class Room:
         """Whether the service has a log."""
         self.locked = False
         self.behind: set[JID] = set()
+        self.since: dict[JID, int] = {}
+        """By session, the number of the newest message when it entered."""
         self.forwarded: dict[str, tuple[JID, str, JID]] = {}
         """Requests that went on to an occupant (`forwarding.py`): by the id that they have there, who asked, by which
         id, and the account that is asked."""
@@ -151,10 +153,15 @@ class Room:
         """The result of an iq."""
         self.turn.sends.append(request.result(*elements))
 
-    def fan_out(self, stanza: Stanza, to: Sequence[JID], n: int = 0) -> None:
+    def fan_out(self, stanza: Stanza, to: Sequence[JID], n: int = 0, *, late: bool = False) -> None:
         """The same to many; the stanza has no `to`."""
         if to:
-            self.turn.sends.append(Copies(stanza, to, n))
+            self.turn.sends.append(Copies(stanza, to, n, late))
+
+    def still_gets(self, session: JID, n: int) -> bool:
+        """Whether a message that was said while the session was in the room is to go to it now that it is written. Not
+        if it has left; and if it has entered anew since, with the history that it is owed, or asks for."""
+        return self.since.get(session, n) < n
 
     def tell(self, *elements: Element, to: Iterable[JID] | None = None, type: str = "groupchat") -> None:
         """A message of the room itself, to all or to some."""
@@ -397,6 +404,7 @@ class Room:
         """The session is in the room no more."""
         self.occupants.leave(session)
         self.behind.discard(session)
+        self.since.pop(session, None)
         self.turn.left.append(session)
 
     # -- what others send, less what only the room may say

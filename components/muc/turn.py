@@ -12,11 +12,13 @@ from xmpp_server.protocol.stanza import Stanza
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """One stanza for many: built once, under as many start tags. `n` is its number in the log; 0: it is not there."""
+    """One stanza for many: built once, under as many start tags. `n` is its number in the log; 0: it is not there.
+    `late`: to one who was not there when it was said."""
 
     stanza: Stanza
     to: Sequence[JID]
     n: int = 0
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ import asyncio
 import sqlite3
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from components.muc import Muc
+from tests.waiting import until
+from xmpp_server.protocol.jid import JID
 
 from .conftest import MakeWorld
 from .test_muc import ADMIN, JOIN, ROOM, STANZAS, admin, bodies, enter, make_room, speak
@@ -126,6 +128,44 @@ async def test_what_is_sent_again_after_a_crash_is_shown_once(make_world: MakeWo
     await crone.receives(f"<message id='m1' from='{ROOM}/thirdwitch'/>")
     crone.send(message.replace("double", "toil") % "")
     await crone.receives(f"<message id='m1' from='{ROOM}/firstwitch'><body>toil</body></message>")
+
+
+@pytest.mark.parametrize("affiliation", ["none", "member"])
+async def test_a_session_that_took_the_place_of_another_hears_nothing_before_it_is_in_the_room(
+    world: World, affiliation: str
+) -> None:
+    crone = await make_room(world, persistentroom="1")
+    assert await admin(crone, f"<item affiliation='{affiliation}' jid='hag66@localhost'/>") == "result"
+    hag = await world.login("hag66@localhost/pda")
+    await enter(hag, "thirdwitch")
+    await speak(crone, "1")
+    muc = world.core.components.running["conference.localhost"]
+    assert isinstance(muc, Muc)
+    log, gate = muc._rooms.log, asyncio.Event()
+
+    def slow(*arguments: Any, **more: Any) -> asyncio.Future[Any]:
+        written = add(*arguments, **more)
+
+        async def commit() -> None:
+            await written
+            await gate.wait()
+
+        return asyncio.ensure_future(commit())
+
+    add, log.add = log.add, slow  # type: ignore[method-assign]
+    crone.send(f"<message type='groupchat' to='{ROOM}'><body>2</body></message>")
+    live = muc._live[JID.parse(ROOM)]
+    await until(lambda: bool(live._pending))
+    again = await world.connect("hag66@localhost/pda")
+    again.send(f"<presence/><presence to='{ROOM}/thirdwitch'>{JOIN}</presence>")
+    await until(lambda: again.worker is None)
+    gate.set()
+    await world.settle()
+    own = next(n for n, each in enumerate(again.inbox) if each.get("from") == f"{ROOM}/thirdwitch")
+    heard = [n for n, each in enumerate(again.inbox) if each.child("jabber:client", "body")]
+    assert bodies(again)[-1] == "2"
+    assert len(set(bodies(again))) == len(bodies(again)), "once each"
+    assert all(n > own for n in heard)
 
 
 async def test_of_an_account_that_is_a_new_device_at_each_login_the_newest_cursors_are_kept(

@@ -1,6 +1,6 @@
 """Uploads and downloads, beside nginx: CPU a megabyte, and memory over idle while many are under way.
 
-    python -m bench.transfers [--count 50] [--megabytes 100] [--out LINES]
+    python -m bench.transfers [--way plain ...] [--count 50] [--megabytes 100] [--out LINES]
 
 All files are put at once, then had at once, over plain HTTP; ours also with TLS, and on to a bucket of S3. nginx
 (`apt-get install nginx-light`; its DAV module) has one worker; it knows no digests, slots or quotas, and syncs nothing.
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ from tests.s3 import S3
 
 ROOT: Final = Path(__file__).parent.parent
 MEGABYTE: Final = 1_000_000
+WAYS: Final = ("plain", "nginx", "tls", "s3")
 BLOCK: Final = os.urandom(MEGABYTE)
 OURS: Final = "xmpp-server"
 ACCOUNT: Final = "romeo@localhost"
@@ -250,8 +251,8 @@ async def measure(
     )
 
 
-async def compare(count: int = 50, megabytes: int = 100) -> list[Figures]:
-    """Ours in all ways, and nginx if it is there."""
+async def compare(ways: Collection[str] = WAYS, count: int = 50, megabytes: int = 100) -> list[Figures]:
+    """Ours in these ways, and nginx if it is there."""
 
     async def ours_by(name: str, scheme: str = "http", uploads: str = "[components.http_upload]\n") -> None:
         with ours(scheme, uploads) as (pid, port):
@@ -265,17 +266,20 @@ async def compare(count: int = 50, megabytes: int = 100) -> list[Figures]:
         figures.append(await measure(name, pid, "download", get, places, megabytes))
 
     figures: list[Figures] = []
-    await ours_by(OURS)
-    if shutil.which("nginx"):
+    if "plain" in ways:
+        await ours_by(OURS)
+    if "nginx" in ways and shutil.which("nginx"):
         with nginx() as (pid, port):
             await both("nginx", pid, [Place(f"http://127.0.0.1:{port}/{n}.bin", {}) for n in range(count + 1)])
-    await ours_by(f"{OURS}, TLS", "https")
-    s3 = S3()
-    try:
-        await s3.make_bucket()
-        await ours_by(f"{OURS}, S3", uploads=s3.options())
-    finally:
-        s3.stop()
+    if "tls" in ways:
+        await ours_by(f"{OURS}, TLS", "https")
+    if "s3" in ways:
+        s3 = S3()
+        try:
+            await s3.make_bucket()
+            await ours_by(f"{OURS}, S3", uploads=s3.options())
+        finally:
+            s3.stop()
     return figures
 
 
@@ -290,11 +294,12 @@ def table(figures: list[Figures]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--way", dest="ways", action="append", choices=WAYS, help="one of them; without it all")
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--megabytes", type=int, default=100)
     parser.add_argument("--out", type=Path, help="file for the lines of JSON")
     given = parser.parse_args()
-    figures = uvloop.run(compare(given.count, given.megabytes))
+    figures = uvloop.run(compare(given.ways or WAYS, given.count, given.megabytes))
     if given.out:
         with given.out.open("a") as out:
             out.writelines(json.dumps(asdict(each)) + "\n" for each in figures)

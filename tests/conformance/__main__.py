@@ -7,6 +7,7 @@ python -m tests.conformance --servers xmpp-server    it alone
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from . import plays, report, suite
-from .results import Result, Results
+from .results import Results, best
 from .servers import ROOT, SERVERS, Server, installed, running
 
 _SUITES: Final = ("suite", "plays", "caas")
@@ -39,7 +40,6 @@ def main() -> int:
     with ThreadPoolExecutor(len(servers)) as pool:
         found = list(pool.map(lambda server: _try(server, work, suites), servers))
     columns = {server.name: results for server, results in zip(servers, found, strict=True)}
-    (work / "results.json").write_text(json.dumps(_plain(columns), indent=1))
     options.page.write_text(report.write(columns, {server.name: _version(server) for server in servers}))
     return report.summary(columns)
 
@@ -54,16 +54,10 @@ def _try(server: Server, work: Path, suites: list[str]) -> Results:
         if "caas" in suites:
             results |= plays.check(started, folder)
         if "suite" in suites:
-            results |= suite.run(work / "target/suite.jar", started, folder / "suite")
+            results |= best(suite.cases(work), suite.run(work / "target/suite.jar", started, folder / "suite"))
+    kept = [dataclasses.asdict(result) for result in results.values()]
+    (folder / "results.json").write_text(json.dumps(kept, indent=1))
     return results
-
-
-def _plain(columns: dict[str, Results]) -> dict[str, dict[str, tuple[str, str, str]]]:
-    return {name: {case: _row(result) for case, result in results.items()} for name, results in columns.items()}
-
-
-def _row(result: Result) -> tuple[str, str, str]:
-    return result.specification, result.outcome, result.why
 
 
 def _version(server: Server) -> str:

@@ -77,6 +77,9 @@ types = ["application/octet-stream", "text/plain", "image/*"]
 slots = 5
 slots_seconds = 0.6
 
+[components.proxy65]
+port = 0
+
 [modules.contact]
 abuse = ["mailto:abuse@localhost", "xmpp:abuse@localhost"]
 admin = ["mailto:admin@localhost", "xmpp:admin@localhost"]

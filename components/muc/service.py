@@ -34,7 +34,7 @@ from xmpp_server.util.tasks import keep
 from . import archive, joining, keeping, moderation, presence, search, service_disco
 from .cursors import Cursors
 from .history import Entry
-from .live import LiveRoom
+from .live import LiveRoom, arrival
 from .names import JOIN, MODERATE
 from .notices import Listener, notice
 from .privileges import Affiliation
@@ -404,17 +404,17 @@ class Muc(Component):
         found = await log.page(room.jid, Matching(low=after), limit=_AT_ONCE)
         if not found:
             return room.history.floor
-        standing = None
+        delivery = None
         for message in await log.load(room.jid, Matching(low=after), found[0].n, found[-1].n):
             if session not in room.behind:
                 break
             entry = Entry(message.n, message.at, keeping.read(message.stanza))
             if not entry.is_subject:
-                standing = await live.deliver(entry.late(room.jid), session, entry.n)
-        if standing is not None:
+                delivery = await live.deliver(entry.late(room.jid), session, entry.n)
+        if delivery is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE):
-                    await standing
+                    await arrival(delivery)
         return found[-1].n
 
     def _used(self, live: LiveRoom) -> _Use:

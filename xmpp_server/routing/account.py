@@ -86,6 +86,10 @@ class Session(Protocol):
         """The first receipt of what is held back."""
         ...
 
+    def ask(self) -> None:
+        """Ask the client for what it has got, if it counts stanzas (XEP-0198 §4)."""
+        ...
+
     def close(self, error: StreamError | None = None) -> None:
         """End the stream, with this error if there is one."""
         ...

@@ -61,7 +61,7 @@ install: $(RUN_STAMP) ## Only what `make run` installs
 ##@ Prove
 .PHONY: test
 test: $(DEV_STAMP) $(AIOXMPP_STAMP) ## All tests that need nothing from the system; TESTS='tests/unit -k sasl' for some
-	@$(BIN)/pytest $(or $(TESTS),tests/unit tests/property tests/storage tests/scenarios tests/server)
+	@$(BIN)/pytest $(or $(TESTS),tests/unit tests/property tests/storage tests/scenarios tests/server tests/conformance)
 
 .PHONY: lint
 lint: $(DEV_STAMP) ## Style, formatting, types, layers, and whether the generated docs are up to date

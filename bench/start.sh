@@ -73,7 +73,7 @@ items = 256
 # The limits of the suites.
 [components.http_upload]
 max_bytes = 10000000
-types = ["text/plain", "image/*"]
+types = ["application/octet-stream", "text/plain", "image/*"]
 slots = 5
 slots_seconds = 0.6
 

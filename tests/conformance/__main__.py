@@ -7,6 +7,7 @@ python -m tests.conformance --servers xmpp-server    it alone
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from . import plays, report, suite
-from .results import Result, Results
+from .results import Results, best
 from .servers import ROOT, SERVERS, Server, installed, running
 
 _SUITES: Final = ("suite", "plays", "caas")
@@ -36,34 +37,35 @@ def main() -> int:
         if not installed(each):
             print(f"{each.name} is not installed, and left out")
     servers = [each for each in wanted if installed(each)]
-    with ThreadPoolExecutor(len(servers)) as pool:
-        found = list(pool.map(lambda server: _try(server, work, suites), servers))
+    with ThreadPoolExecutor(2 * len(servers)) as pool:
+        played = [pool.submit(_plays, server, work) for server in servers] if "plays" in suites else []
+        found = list(pool.map(lambda server: _suites(server, work, suites), servers))
+        if played:
+            found = [others | play.result() for others, play in zip(found, played, strict=True)]
     columns = {server.name: results for server, results in zip(servers, found, strict=True)}
-    (work / "results.json").write_text(json.dumps(_plain(columns), indent=1))
+    for name, results in columns.items():
+        kept = [dataclasses.asdict(result) for result in results.values()]
+        (work / "run" / f"{name}.json").write_text(json.dumps(kept, indent=1))
     options.page.write_text(report.write(columns, {server.name: _version(server) for server in servers}))
     return report.summary(columns)
 
 
-def _try(server: Server, work: Path, suites: list[str]) -> Results:
+def _plays(server: Server, work: Path) -> Results:
+    folder = work / "run" / f"{server.name}-plays"
+    folder.mkdir(parents=True, exist_ok=True)
+    return plays.run(work / "plays", server, folder)
+
+
+def _suites(server: Server, work: Path, suites: list[str]) -> Results:
+    """What one start of a server is enough for."""
     folder = work / "run" / server.name
     results: Results = {}
-    if "plays" in suites:
-        folder.mkdir(parents=True, exist_ok=True)
-        results |= plays.run(work / "plays", server, folder)
     with running(server, folder / "data") as started:
         if "caas" in suites:
             results |= plays.check(started, folder)
         if "suite" in suites:
-            results |= suite.run(work / "target/suite.jar", started, folder / "suite")
+            results |= best(suite.cases(work), suite.run(work / "target/suite.jar", started, folder / "suite"))
     return results
-
-
-def _plain(columns: dict[str, Results]) -> dict[str, dict[str, tuple[str, str, str]]]:
-    return {name: {case: _row(result) for case, result in results.items()} for name, results in columns.items()}
-
-
-def _row(result: Result) -> tuple[str, str, str]:
-    return result.specification, result.outcome, result.why
 
 
 def _version(server: Server) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from .results import Result, Results, best, failed
 from .servers import ROOT, Running, Server, running
 
+_BESIDE: Final = 500
 # Which specification a play is about, by its name; the first that fits.
 _ABOUT: Final = {
     "basic_*": "RFC6121",
@@ -53,10 +54,10 @@ _CHECKS: Final = {
 def run(folder: Path, server: Server, work: Path) -> Results:
     """All plays against one server, and each that fails there once more against one with fresh data: they take the
     server for as empty as Prosody's own tests have it."""
-    with running(server, work / "data") as started:
+    with running(server, work / "data", _BESIDE) as started:
         results = _perform(folder, started, work)
     for case in failed(results):
-        with running(server, work / "data") as started:
+        with running(server, work / "data", _BESIDE) as started:
             again = _perform(folder, started, work, case.removeprefix("plays/"))
             results = best(again, results)
     return results

@@ -56,11 +56,11 @@ def installed(server: Server) -> bool:
 
 
 @contextmanager
-def running(server: Server, folder: Path) -> Iterator[Running]:
-    """Start it with fresh data in this folder, and stop it in the end."""
+def running(server: Server, folder: Path, beside: int = 0) -> Iterator[Running]:
+    """Start it with fresh data in this folder, and stop it in the end; `beside` keeps the ports of two starts apart."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    started = Running(server, folder, *_free_ports(server.ports, 4))
+    started = Running(server, folder, *_free_ports(server.ports + beside, 4))
     environment = {
         **os.environ,
         "FULL": "1",

@@ -1,5 +1,7 @@
+import java.security.Security;
 import java.util.function.Consumer;
 
+import org.bouncycastle.jce.provider.BouncyCastleProvider;
 import org.igniterealtime.smack.inttest.SmackIntegrationTestFramework;
 import org.igniterealtime.smack.inttest.XmppConnectionDescriptor;
 import org.igniterealtime.smack.inttest.XmppConnectionManager;
@@ -9,10 +11,15 @@ import org.jivesoftware.smack.c2s.ModularXmppClientToServerConnectionConfigurati
 import org.jivesoftware.smack.compression.CompressionModuleDescriptor;
 import org.jivesoftware.smack.tcp.XMPPTCPConnection;
 import org.jivesoftware.smack.tcp.XMPPTCPConnectionConfiguration;
+import org.jivesoftware.smackx.omemo.signal.SignalOmemoService;
 
 /** The suite against the port in the property "port": the framework has a property for the host, and none for the port. */
 public class Suite {
     public static void main(String[] args) throws Exception {
+        // The tests of OMEMO need a service and its ciphers, and leave it to others to choose them.
+        Security.addProvider(new BouncyCastleProvider());
+        SignalOmemoService.acknowledgeLicense();
+        SignalOmemoService.setup();
         final int port = Integer.getInteger("port", 5222);
         final Consumer<ConnectionConfiguration.Builder<?, ?>> setPort = builder -> builder.setPort(port);
         // The framework takes a descriptor of its own for "tcp" unless defaultConnection and enabledConnections name it.

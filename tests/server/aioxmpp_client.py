@@ -52,6 +52,8 @@ class Client:
         self.blocking = summon(aioxmpp.BlockingClient)
         self.carbons = summon(aioxmpp.CarbonsClient)
         self.disco = summon(aioxmpp.DiscoClient)
+        self.muc = summon(aioxmpp.MUCClient)
+        self.rooms = {}
         self.receipts = summon(aioxmpp.DeliveryReceiptsService)
         presence = summon(aioxmpp.PresenceClient)
         messages = summon(aioxmpp.dispatcher.SimpleMessageDispatcher)
@@ -85,6 +87,10 @@ class Client:
             if message.xep0184_request_receipt:
                 self.client.enqueue(aioxmpp.mdr.compose_receipt(message))
 
+    def on_groupchat(self, message, member, source, **_):
+        if message.body:
+            tell("groupchat", nick=member.nick, body=message.body.any())
+
     def say(self, message):
         try:
             token = self.client.enqueue(message)
@@ -112,6 +118,15 @@ class Client:
                 lambda state, _: state.name == "DELIVERED_TO_RECIPIENT" and tell("receipt", body=command["body"])
             )
             self.client.enqueue(message)
+        elif what == "join":
+            room, joined = self.muc.join(jid, command["nick"], history=aioxmpp.muc.xso.History(maxstanzas=0))
+            room.on_message.connect(self.on_groupchat)
+            self.rooms[jid] = room
+            await joined
+        elif what == "say_in_room":
+            message = aioxmpp.Message(to=jid, type_=aioxmpp.MessageType.GROUPCHAT)
+            message.body[None] = command["body"]
+            self.rooms[jid].send_message(message)
         elif what == "say":
             message = aioxmpp.Message(to=jid, type_=aioxmpp.MessageType.CHAT)
             message.body[None] = command["body"]

@@ -9,7 +9,7 @@ import pytest
 from tests.storage.conftest import JULIET, ROMEO
 from tests.storage.raw import query
 from tests.waiting import until
-from xmpp_server.app.upkeep import purge_archives
+from xmpp_server.app.upkeep import Periods, purge_archives
 from xmpp_server.protocol.archive_preferences import Preferences
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.archive import LAST, ArchivedMessage, Found, Matching
@@ -18,6 +18,7 @@ from xmpp_server.storage.batch import Unit
 from xmpp_server.storage.errors import DatabaseClosed, NoSuchAccount, Unavailable
 from xmpp_server.storage.store import Store
 
+DAY = 86_400_000_000
 BALCONY = JULIET.with_resource("balcony")
 
 
@@ -191,11 +192,43 @@ async def test_all_accounts_of_a_host_are_purged_in_batches_and_no_others(store:
         await store.accounts.create(jid, {})
     for jid in (romeo, *others[::3], JULIET):
         await add(store, 1, 2, 3, account=jid)
-    assert len(await store.archive.outdated(romeo.domain, before=3)) == 70
-    assert await purge_archives(store.archive, romeo.domain, before=3, batch=7, pause=0) == 2 * 70
-    assert await store.archive.outdated(romeo.domain, before=3) == []
+    assert len(await store.retention.kept(romeo.domain, before=3)) == 70
+    assert await purge_archives(store, romeo.domain, Periods(1), now=DAY + 3, batch=7, pause=0) == 2 * 70
+    assert await store.retention.kept(romeo.domain, before=3) == []
     assert await numbers(store, Matching()) == [3]
     assert await store.archive.count(JULIET, Matching(), 10) == 3
+
+
+async def test_an_account_is_kept_for_its_own_days_or_those_of_its_kind_or_those_of_all(
+    store: Store, romeo: JID
+) -> None:
+    """Each has a message of every day from 1 to 9, and it is the start of the tenth."""
+    left = {"plain": 3, "bot": 2, "guest": 1, "archivist": 9, "own": 4, "always": 9, "unknown": 3}
+    for name in left:
+        jid = JID.parse(f"{name}@montague.example")
+        await store.accounts.create(jid, {})
+        await store.retention.set_kind(jid, {"plain": "", "own": "bot", "always": "guest"}.get(name, name))
+        await add(store, *(day * DAY for day in range(1, 10)), account=jid)
+    await store.retention.set_days(JID.parse("own@montague.example"), 4)
+    await store.retention.set_days(JID.parse("always@montague.example"), 0)
+    periods = Periods(3, {"bot": 2, "guest": 1, "archivist": 0})
+    await purge_archives(store, romeo.domain, periods, now=10 * DAY, batch=2, pause=0)
+    for name, count in left.items():
+        assert await store.archive.count(JID.parse(f"{name}@montague.example"), Matching(), 10) == count, name
+    await store.retention.set_days(JID.parse("own@montague.example"), None)
+    await purge_archives(store, romeo.domain, periods, now=10 * DAY, pause=0)
+    assert await store.archive.count(JID.parse("own@montague.example"), Matching(), 10) == 2
+
+
+async def test_days_of_its_own_count_where_all_others_are_kept_for_ever(store: Store, romeo: JID) -> None:
+    await add(store, DAY, 2 * DAY)
+    assert await purge_archives(store, romeo.domain, Periods(0), now=9 * DAY, pause=0) == 0
+    await store.retention.set_days(romeo, 7)
+    assert await purge_archives(store, romeo.domain, Periods(0), now=9 * DAY, pause=0) == 1
+    with pytest.raises(NoSuchAccount):
+        await store.retention.set_days(JULIET, 7)
+    with pytest.raises(NoSuchAccount):
+        await store.retention.set_kind(JULIET, "bot")
 
 
 async def test_everything_goes_with_the_account(store: Store, romeo: JID, database_url: str) -> None:

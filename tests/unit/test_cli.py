@@ -34,6 +34,28 @@ def test_accounts_are_made_listed_disabled_enabled_and_deleted(capsys: pytest.Ca
     assert "ann" not in capsys.readouterr().out.splitlines()[-1]
 
 
+def test_what_kind_an_account_is_and_how_long_it_is_archived_can_be_chosen_and_is_listed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text("[modules.archive]\nkinds = { bot = 7 }")
+    assert account("create", "ann@localhost", "--generate") == 0
+    assert account("kind", "ann@localhost", "bot") == 1
+    assert "does not name bot: there are none" in capsys.readouterr().err
+    assert account("kind", "ann@localhost", "bot", "--config", str(file)) == 0
+    assert account("archive-days", "ann@localhost", "90") == 0
+    assert account("list") == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("never             bot  archive: 90 days")
+    assert account("kind", "ann@localhost", "none") == 0
+    assert account("archive-days", "ann@localhost", "default") == 0
+    assert account("list") == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("never")
+    assert account("archive-days", "bob@localhost", "1") == 1
+    for action, value in (("archive-days", "-1"), ("archive-days", "1.5"), ("archive-days", "9" * 6), ("kind", "a b")):
+        with pytest.raises(SystemExit):
+            account(action, "ann@localhost", value)
+
+
 def test_a_password_is_read_from_one_line_of_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("geheim \nmore\n"))
     asked: list[str] = []
@@ -131,3 +153,39 @@ def test_explain_shows_hooks_routes_and_the_configuration_in_force(capsys: pytes
     assert 'url = "postgresql://…@h/n"' in shown
     assert "geheim" not in shown
     assert '[hosts."a.example"]' in shown
+
+
+def test_an_invitation_is_printed_as_links(capsys: pytest.CaptureFixture[str]) -> None:
+    assert account("invite", "localhost") == 0
+    browser, app, until = capsys.readouterr().out.splitlines()
+    token = app.rpartition("preauth=")[2]
+    assert len(token) == 24
+    assert browser.split() == ["In", "a", "browser:", f"https://localhost:5281/invite/{token}"]
+    assert app.split()[-1] == f"xmpp:localhost?register;preauth={token}"
+    assert until.endswith(" UTC")
+    assert account("invite", "ann@localhost", "--days", "1") == 0
+    assert "xmpp:ann@localhost?register;preauth=" in capsys.readouterr().out
+
+
+def test_an_invitation_may_come_from_somebody(capsys: pytest.CaptureFixture[str]) -> None:
+    assert account("create", "ann@localhost", "--generate") == 0
+    assert account("invite", "localhost", "--contact", "ann@localhost", "--uses", "3") == 0
+    app = capsys.readouterr().out.splitlines()[-2]
+    assert app.split()[-1].startswith("xmpp:ann@localhost?roster;preauth=")
+    assert app.endswith(";ibr=y")
+
+
+def test_whom_nobody_can_invite_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    account("create", "ann@localhost", "--generate")
+    account("invite", "bob@localhost")
+    capsys.readouterr()
+    for arguments, text in (
+        (("ann@localhost",), "ann@localhost exists"),
+        (("bob@localhost",), "somebody is invited as bob@localhost"),
+        (("ben@localhost", "--uses", "2"), "only one can be ben@localhost"),
+        (("localhost", "--contact", "ben@localhost"), "ben@localhost does not exist"),
+        (("elsewhere.example",), "elsewhere.example is not served; the hosts are: localhost"),
+        (("ann@localhost/x",), "expected an address such as ann@localhost, got ann@localhost/x"),
+    ):
+        assert account("invite", *arguments) == 1
+        assert capsys.readouterr().err == f"xmpp-server: {text}\n"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
-from xmpp_server.storage.archive import Archive
 from xmpp_server.storage.errors import StorageError
 from xmpp_server.storage.offline import Offline
+from xmpp_server.storage.retention import KeptArchive
 from xmpp_server.storage.sessions import Sessions
 from xmpp_server.storage.store import Store
 
@@ -27,16 +28,32 @@ _SESSION_DAYS: Final = 7
 """For how long a client may ask how much of a session that is gone was handled (XEP-0198 §5)."""
 
 
-async def upkeep(store: Store, archived_days: Callable[[], Mapping[str, int]]) -> None:
-    """Go on until cancelled. `archived_days` tells how long the messages of each host stay in archives; 0: for ever."""
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """For how many days the archives of a host's accounts are kept: of all, and of each kind; 0: for ever."""
+
+    days: int
+    kinds: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def shortest(self) -> int:
+        """0: all are kept for ever."""
+        return min((days for days in (self.days, *self.kinds.values()) if days), default=0)
+
+    def of(self, kept: KeptArchive) -> int:
+        """What holds for an account: its own days, else those of its kind, else those of all."""
+        return self.kinds.get(kept.kind, self.days) if kept.days is None else kept.days
+
+
+async def upkeep(store: Store, periods: Callable[[], Mapping[str, Periods]]) -> None:
+    """Go on until cancelled. `periods` tells for each host how long archives are kept."""
     while True:
         now = time.time_ns() // 1000
         try:
             await purge(store.offline, now=now)
             await purge_sessions(store.sessions, before=now - _SESSION_DAYS * _DAY)
-            for host, days in archived_days().items():
-                if days:
-                    await purge_archives(store.archive, host, before=now - days * _DAY)
+            for host, period in periods().items():
+                await purge_archives(store, host, period, now=now)
         except StorageError as error:
             _log.warning("purge_failed", error=str(error))
         await asyncio.sleep(_EVERY)
@@ -72,21 +89,23 @@ async def purge_sessions(sessions: Sessions, *, before: int, batch: int = _BATCH
 
 
 async def purge_archives(
-    archive: Archive, host: str, *, before: int, batch: int = _BATCH, pause: float = _PAUSE
+    store: Store, host: str, periods: Periods, *, now: int, batch: int = _BATCH, pause: float = _PAUSE
 ) -> int:
-    """Remove every archived message of this host's accounts that came before this time, the oldest of an account first,
-    so that no archive ever has a gap (XEP-0313 §3.2); how many there were. Raises StorageError."""
+    """Remove every archived message of this host's accounts that is older than it may become, the oldest of an account
+    first, so that no archive ever has a gap (XEP-0313 §3.2); how many there were. Raises StorageError."""
     removed = since_pause = 0
     last = None
-    while accounts := await archive.outdated(host, before=before, after=last):
-        for account in accounts:
-            count = batch
+    earliest = now - periods.shortest * _DAY if periods.shortest else 0
+    while page := await store.retention.kept(host, before=earliest, after=last):
+        for kept in page:
+            days = periods.of(kept)
+            count = batch if days else 0
             while count == batch:
-                count = await archive.purge(account, before=before, limit=batch)
+                count = await store.archive.purge(kept.account, before=now - days * _DAY, limit=batch)
                 removed += count
                 since_pause += count
                 if since_pause >= batch:
                     since_pause = 0
                     await asyncio.sleep(pause)
-        last = accounts[-1]
+        last = page[-1].account
     return removed

@@ -69,6 +69,8 @@ class ArchiveOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     days: Annotated[int, msgspec.Meta(ge=0)] = 30
     """For how long a message stays; 0: for ever."""
+    kinds: dict[str, Annotated[int, msgspec.Meta(ge=0)]] = {}
+    """The same for accounts of a kind (`xmpp-server account kind`), such as `{ bot = 7, guest = 1 }`."""
     default: Default = "always"
     """Whose messages are kept for users who chose nothing themselves: always, never, or roster (contacts only)."""
     page: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.protocol.vcard import Photo
+from xmpp_server.util.http import Routes
 
 from .account import Account, Session
 from .effects import Effect, Later, Origin
@@ -93,6 +94,14 @@ class DiscoItems:
     sender: JID
     node: str
     items: list[DiscoItem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Interests:
+    """What the client of a session wants to be told of is known, to `account` alone or (None) to all."""
+
+    session: Session
+    account: JID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +188,8 @@ class Hooks:
         """It was there before the server was started anew, and waits for its client."""
         self.session_resumed = Notice[Session]("session_resumed")
         self.session_closed = Notice[Session]("session_closed")
-        # an available session whose `interests` are known, or others than before; after the broadcast of its presence
-        self.interests_known = Notice[Session]("interests_known")
+        # what an available session wants to be told of is known, or another than before; after its presence is out
+        self.interests_known = Notice[Interests]("interests_known")
         # at a node of an account, once it is committed
         self.pep_published = Notice[Published]("pep_published")
         self.pep_retracted = Notice[Retracted]("pep_retracted")
@@ -226,6 +235,12 @@ class Host:
         """None: no message is kept."""
         self.stream_management: StreamManagement | None = None
         """None: it is not offered."""
+        self.web = Routes()
+        """What is served over HTTP under the host's name."""
+        self.reserved: Set[str] = frozenset()
+        """Names that no account gets by itself."""
+        self.is_open = False
+        """Whether everybody may make an account."""
         self._offered: dict[tuple[bool, bool], tuple[Element, ...]] = {}
 
     async def stream_features(self, *, encrypted: bool, authenticated: bool) -> tuple[Element, ...]:
@@ -250,5 +265,8 @@ class Host:
         self.pep = None
         self.keeping = None
         self.stream_management = None
+        self.web = Routes()
+        self.reserved = frozenset()
+        self.is_open = False
         self.features.clear()
         self.account_features.clear()

@@ -16,7 +16,7 @@ from .hooks import Dropped, Filter
 from .host import Host, Passage
 
 if TYPE_CHECKING:
-    from .components import LocalPort
+    from .components import LocalPort, OutsidePort
 
 _log = structlog.get_logger()
 
@@ -36,8 +36,8 @@ class Router:
 
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
-        self.components: dict[str, LocalPort] = {}
-        """By domain, those in this process."""
+        self.components: dict[str, LocalPort | OutsidePort] = {}
+        """By domain, those in this process and those outside."""
         self.routes: list[Route] = []
 
     def is_ours(self, jid: JID) -> bool:

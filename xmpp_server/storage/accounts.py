@@ -40,6 +40,8 @@ accounts: Final = Table(
     Column("created", BigInteger, nullable=False),
     Column("last_login", BigInteger),
     Column("disabled", Boolean, nullable=False),
+    Column("kind", Text),
+    Column("archive_days", BigInteger),
     Index("accounts_by_host", "host", "account"),
     sqlite_with_rowid=False,
 )
@@ -87,8 +89,21 @@ _LOGGED_IN: Final = Statement(update(accounts).values(last_login=bindparam("at")
 _DELETE: Final = Statement(delete(accounts).where(_is_account))
 _nodes: Final = table("pubsub_nodes", column("owner"))  # of services too, so there is no foreign key
 _DELETE_NODES: Final = Statement(delete(_nodes).where(_nodes.c.owner == bindparam("account")))
+_uploads: Final = table("uploads", column("account"), column("expires_at"))  # rows that outlive their account
+_END_UPLOADS: Final = Statement(
+    update(_uploads)
+    .where(_uploads.c.account == bindparam("owner"), _uploads.c.expires_at > bindparam("now", type_=BigInteger))
+    .values(expires_at=bindparam("now", type_=BigInteger))
+)
 _LIST: Final = Statement(
-    select(accounts.c.account, accounts.c.created, accounts.c.last_login, accounts.c.disabled)
+    select(
+        accounts.c.account,
+        accounts.c.created,
+        accounts.c.last_login,
+        accounts.c.disabled,
+        accounts.c.kind,
+        accounts.c.archive_days,
+    )
     .where(accounts.c.host == bindparam("host"), accounts.c.account > bindparam("after"))
     .order_by(accounts.c.account)
     .limit(bindparam("limit"))
@@ -97,12 +112,15 @@ _LIST: Final = Statement(
 
 @dataclass(frozen=True, slots=True)
 class AccountEntry:
-    """An account in a list. `last_login` is None if nobody ever logged in."""
+    """An account in a list. `last_login` is None if nobody ever logged in; for `kind` and `archive_days` see
+    `storage/retention.py`."""
 
     account: JID
     created: int
     last_login: int | None
     disabled: bool
+    kind: str = ""
+    archive_days: int | None = None
 
 
 class Accounts:
@@ -118,11 +136,7 @@ class Accounts:
         at = time.time_ns() // 1000 if created is None else created
 
         async def work(transaction: Transaction) -> None:
-            if not await transaction.run(
-                _CREATE, account=str(account), host=account.domain, created=at, disabled=disabled
-            ):
-                raise AccountExists(f"{account} exists")
-            await transaction.many(_ADD_VERIFIER, _rows(account, verifiers))
+            await create_account(transaction, account, verifiers, created=at, disabled=disabled)
 
         await self._database.write(work)
 
@@ -166,10 +180,12 @@ class Accounts:
         self._database.lazy.put(_LOGGED_IN, str(account), account=str(account), at=at)
 
     async def delete(self, account: JID) -> bool:
-        """Remove the account with every row that it owns; False if there is none."""
+        """Remove the account with every row that it owns; False if there is none. Its uploads expire now."""
+        now = time.time_ns() // 1000
 
         async def work(transaction: Transaction) -> bool:
             await transaction.run(_DELETE_NODES, account=str(account))
+            await transaction.run(_END_UPLOADS, owner=str(account), now=now)
             return await transaction.run(_DELETE, account=str(account)) > 0
 
         return await self._database.write(work)
@@ -178,9 +194,25 @@ class Accounts:
         """A page of the accounts of a host, ordered by address, from the one after `after`."""
         rows = await self._database.all(_LIST, host=host, after=str(after or ""), limit=limit)
         return [
-            AccountEntry(JID.parse(account), created, last_login, bool(disabled))
-            for account, created, last_login, disabled in rows
+            AccountEntry(JID.parse(account), created, last_login, bool(disabled), kind or "", days)
+            for account, created, last_login, disabled, kind, days in rows
         ]
+
+
+async def create_account(
+    transaction: Transaction,
+    account: JID,
+    verifiers: Mapping[Hash, Verifier],
+    *,
+    created: int,
+    disabled: bool = False,
+) -> None:
+    """Make an account, as part of something larger; raises AccountExists."""
+    if not await transaction.run(
+        _CREATE, account=str(account), host=account.domain, created=created, disabled=disabled
+    ):
+        raise AccountExists(f"{account} exists")
+    await transaction.many(_ADD_VERIFIER, _rows(account, verifiers))
 
 
 def _rows(account: JID, verifiers: Mapping[Hash, Verifier]) -> Sequence[dict[str, Any]]:

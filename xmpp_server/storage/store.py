@@ -9,12 +9,14 @@ from xmpp_server.storage.archive_preferences import ArchivePreferences
 from xmpp_server.storage.blocking import Blocking
 from xmpp_server.storage.capabilities import Capabilities
 from xmpp_server.storage.database import Database
+from xmpp_server.storage.invitations import Invitations
 from xmpp_server.storage.last_activity import LastActivities
 from xmpp_server.storage.login import LoginState, login_state
 from xmpp_server.storage.offline import Offline
 from xmpp_server.storage.private_xml import PrivateXML
 from xmpp_server.storage.pubsub import PubSub
 from xmpp_server.storage.reports import Reports
+from xmpp_server.storage.retention import Retention
 from xmpp_server.storage.rooms import Rooms
 from xmpp_server.storage.roster import Rosters
 from xmpp_server.storage.secrets import Secrets
@@ -35,10 +37,12 @@ class Store:
         self.archive_preferences = ArchivePreferences(database)
         self.blocking = Blocking(database)
         self.capabilities = Capabilities(database)
+        self.invitations = Invitations(database)
         self.last_activity = LastActivities(database)
         self.private_xml = PrivateXML(database)
         self.pubsub = PubSub(database)
         self.reports = Reports(database)
+        self.retention = Retention(database)
         self.rooms = Rooms(database)
         self.secrets = Secrets(database)
         self.sessions = Sessions(database)

@@ -2,8 +2,8 @@
 
 A stanza that has to wait, for a commit, the database or somebody else, does not keep the client from being read: what
 comes behind it waits in memory, and counts against the session's budget. Messages that wait for their commits go on in
-their order by themselves. What only asks us something goes past them, and a ping and the answer to one past everything:
-RFC 6120 §10.1 wants order between two entities only.
+their order by themselves. What only asks us something goes past them after a moment, and a ping past everything, for
+RFC 6120 §10.1 wants order between two entities only; a moment, for who has an answer believes that all before is handled.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -32,6 +33,8 @@ _log = structlog.get_logger()
 _ENVELOPE: Final = 500  # octets that a stanza takes beside its payload, about
 _AT_ONCE: Final = 50
 """Stanzas that waited and are handled in one turn of the loop."""
+_PATIENCE: Final = 0.25
+"""Seconds until a request to us goes past what waits."""
 _IQ_TYPES: Final = frozenset(("get", "set", "result", "error"))
 _PING: Final = [qname("urn:xmpp:ping", "ping")]
 
@@ -56,7 +59,8 @@ class Inbound:
     def take(self, stanza: Stanza) -> Effect | None:
         """Handle it now or in its turn; what it brings about and does not stand yet."""
         if stanza.name == "iq" and stanza.type != "set" and self._is_free(stanza):
-            task = run_eagerly(self._iq(stanza))
+            waits = stanza.type == "get" and (self._blocker is not None or self._gated)
+            task = run_eagerly(self._after_a_moment(stanza) if waits else self._iq(stanza))
             return None if task is None else self._aside(task, stanza)
         if self._blocker is None:
             self._wait_for_lane()
@@ -98,8 +102,10 @@ class Inbound:
                 self._block(waits_for)  # until it has its place behind a gate
             return later
         handled = self._iq(stanza) if stanza.name == "iq" else self._presence.receive(session, self._stamped(stanza))
-        if self._gated and not (stanza.name == "iq" and stanza.type == "get" and self._is_for_us(stanza)):
-            task = asyncio.get_running_loop().create_task(self._behind(handled))
+        if self._gated:
+            is_request = stanza.name == "iq" and stanza.type == "get" and self._is_for_us(stanza)
+            behind = self._behind(handled, _PATIENCE if is_request else None)
+            task = asyncio.get_running_loop().create_task(behind)
         elif (started := run_eagerly(handled)) is None:
             return None
         else:
@@ -127,9 +133,16 @@ class Inbound:
         else:
             await self._router.route(passage, session.host.hooks.iq_out)
 
-    async def _behind(self, handled: Coroutine[Any, Any, None]) -> None:
-        while self._gated:
-            await self._changed()
+    async def _after_a_moment(self, stanza: Stanza) -> None:
+        await self.rest(_PATIENCE)
+        await self._iq(stanza)
+
+    async def _behind(self, handled: Coroutine[Any, Any, None], seconds: float | None) -> None:
+        """After the messages that wait for their commits, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._gated:
+                    await self._changed()
         await handled
 
     def _stamped(self, stanza: Stanza) -> Stanza:

@@ -213,6 +213,7 @@ class Device:
         after = f"<after>{self._last}</after>" if self._last else ""
         page = f"<set xmlns='http://jabber.org/protocol/rsm'><max>50</max>{after}</set>"
         self._count(f"<iq type='set' id='archive'><query xmlns='{MAM}'>{page}</query></iq>")
+        self._write(f"<r xmlns='{SM}'/>")
 
     def _send(self, message: Sent) -> None:
         self._queue.append(message)

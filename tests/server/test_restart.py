@@ -11,6 +11,8 @@ from tests.waiting import until
 from xmpp_server.protocol.caps import Caps
 from xmpp_server.protocol.disco import Identity, Info
 from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.offline import Message
+from xmpp_server.storage.store import Store
 
 JULIET = "juliet@localhost/balcony"
 
@@ -48,6 +50,28 @@ async def test_a_talk_goes_on_after_a_restart(people: RunningServer, make_server
     async with asyncio.timeout(20):
         while await server.store.offline.count(again.jid.bare):
             await asyncio.sleep(0.01)
+
+
+async def test_what_fell_to_the_inbox_at_the_stop_comes_before_what_is_said_after_the_restart(
+    people: RunningServer, make_server: MakeServer
+) -> None:
+    juliet = await ManagedClient.enable(people, "juliet", "balcony")
+    romeo = await ManagedClient.enable(people, "romeo", "orchard")
+    assert romeo.jid is not None
+    await people.stop()
+    server = await make_server()
+    await server.stop()
+    stanza = b"<message xmlns='jabber:client' from='romeo@localhost/orchard'><body>1</body></message>"
+    store = await Store.open(server.app.config.database_url)
+    await store.offline.keep([Message(JID.parse("juliet@localhost"), 1, romeo.jid, stanza, 1, 2**60)])
+    await store.close()
+    server = await make_server()
+    romeo = await romeo.resume(server)
+    await romeo.say(JULIET.partition("/")[0], "2")
+    await romeo.handled(2)
+    juliet = await juliet.resume(server)
+    assert await juliet.messages(2) == ["1", "2"]
+    await silence(juliet)
 
 
 async def test_the_last_words_tell_how_much_was_handled(people: RunningServer) -> None:

@@ -119,6 +119,13 @@ class Offline(Module):
         if _takes(session) and session.account.waiting:
             self._start(session)
 
+    @on("session_restored")
+    def restored(self, session: Session) -> None:
+        """It holds back what comes, for older messages may wait that it was not given."""
+        if session.priority is not None and session.priority >= 0 and session.account.waiting:
+            session.hold()
+            self._interrupted.add(session)
+
     @on("session_resumed")
     def resumed(self, session: Session) -> None:
         """It goes on where it was; what fell to the inbox while the server was started anew follows as well."""

@@ -2,8 +2,9 @@
 
 A stanza that has to wait, for a commit, the database or somebody else, does not keep the client from being read: what
 comes behind it waits in memory, and counts against the session's budget. Messages that wait for their commits go on in
-their order by themselves. What only asks us something goes past them, and a ping past everything, for RFC 6120 §10.1
-wants order between two entities only; but after a moment, for who has an answer believes that all before is handled.
+their order by themselves. What only asks us something goes past them after a moment, and a ping past everything, for
+RFC 6120 §10.1 wants order between two entities only; a moment, for who has an answer believes that all before it is
+handled.
 """
 
 from __future__ import annotations

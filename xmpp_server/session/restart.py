@@ -85,6 +85,7 @@ class Restart:
             for _, claim in session.managed.queue if session.managed is not None else ():
                 if isinstance(claim, Entry) and not claim.sent:
                     claim.complete()
+            await session.host.hooks.session_restored.run(session)
         return len(restored)
 
     async def _restore(self, saved: SavedSession) -> Session | None:

@@ -38,7 +38,8 @@ from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.account import Account, Session
 from xmpp_server.routing.hooks import DROPPED, Stage, Verdict
 from xmpp_server.routing.host import Host, Passage
-from xmpp_server.routing.iq import ANSWERED, Answer, Request, Target
+from xmpp_server.routing.iq import Answer, Request, Target
+from xmpp_server.routing.paced import PacedAnswers
 from xmpp_server.routing.resends import is_same, sent_again
 from xmpp_server.routing.router import Router
 from xmpp_server.storage.archive import Archive as Repository
@@ -107,6 +108,7 @@ class Archive(Module):
         self._secrets = secrets
         self._ids: ArchiveIds
         self._books: dict[JID, _Book] = {}
+        self._answers = PacedAnswers()
         self.reconfigure(options)
 
     def reconfigure(self, options: ArchiveOptions) -> None:
@@ -313,22 +315,21 @@ class Archive(Module):
     @iq_set(ns.MAM, "query", Target.OWN, Target.ACCOUNT)
     async def query(self, request: Request) -> Answer:
         """A page of what is asked for (§4). Raises StanzaError item-not-found for an id that is not in the archive,
-        and feature-not-implemented for an index that is too far in."""
+        feature-not-implemented for an index that is too far in, and resource-constraint for one query too many."""
         session = _own(request)
         account = session.account.jid
         query = Query.parse(request.payload)
         await self._book(account)
         pages = Pages(self._archive, self._ids)
         answer = await pages.find(account, query, self.options.page)
+        if not answer.found:
+            return answer.fin
         results = Results(account, session.jid, query.queryid)
-        async for messages in pages.load(account, query, answer):
-            for message in messages:
-                data = results.message(self._ids.seal(account, message.n), message.at, message.stanza)
-                if not session.deliver_bytes(data):
-                    return ANSWERED
-            if not await session.drained():
-                return ANSWERED
-        return answer.fin
+        parts = (
+            [results.message(self._ids.seal(account, each.n), each.at, each.stanza) for each in messages]
+            async for messages in pages.load(account, query, answer)
+        )
+        return self._answers.give(session, request, parts, answer.fin)
 
     # -- choosing
 

@@ -72,7 +72,7 @@ class Pages:
     async def load(self, account: JID, query: Query, answer: FoundPage) -> AsyncIterator[Sequence[ArchivedMessage]]:
         """The messages of a page in the order in which they are sent."""
         found = answer.found
-        for part in _parts(found[::-1] if query.flip else found):
+        for part in _parts(found[::-1] if query.flip else found, len(query.queryid or "")):
             numbers = [each.n for each in part]
             if query.ids:
                 yield await self._archive.each(account, numbers)
@@ -120,14 +120,14 @@ def _unknown() -> StanzaError:
     return StanzaError("item-not-found", "No message of this archive has that id.")
 
 
-def _parts(found: Sequence[Found]) -> Sequence[Sequence[Found]]:
-    """The page in parts of some tens of kilobytes, or one message."""
+def _parts(found: Sequence[Found], more: int) -> Sequence[Sequence[Found]]:
+    """The page in parts of some tens of kilobytes, or one message; each message is sent with so many octets `more`."""
     parts: list[list[Found]] = []
     size = 0
     for each in found:
-        if not parts or size + each.size > _BURST:
+        if not parts or size + each.size + more > _BURST:
             parts.append([])
             size = 0
         parts[-1].append(each)
-        size += each.size
+        size += each.size + more
     return parts

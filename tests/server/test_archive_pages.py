@@ -8,6 +8,7 @@ from tests.server.conftest import MakeServer
 from tests.server.managed_client import SM, ManagedClient
 from tests.server.raw_client import stanza_error
 from tests.server.running import RunningServer
+from tests.waiting import until
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import Element
 
@@ -93,6 +94,24 @@ async def test_queries_that_wait_are_bounded(people: RunningServer) -> None:
     romeo.answers = True
     await romeo.send(f"<a xmlns='{SM}' h='{romeo.h}'/>")
     assert await page(romeo, "19")
+
+
+async def test_a_client_that_comes_back_has_an_answer_to_each_query(people: RunningServer) -> None:
+    """They were handled, and so it does not send them again: the page goes on, or the client is to ask once more."""
+    romeo = await with_large_messages(people)
+    romeo.answers = False
+    await romeo.send(query("one") + query("two") + PING)
+    await romeo.read_until("iq", id="ping")
+    await romeo.handled(MESSAGES + 4)
+    romeo.abort()
+    await until(lambda: any(session.hibernates for user in people.users for session in user.sessions.values()))
+    romeo.answers = True
+    again = await romeo.resume(people)
+    assert again.answer.name == "resumed"
+    answers = [await again.read_until("iq", id=id) for id in ("one", "two")]
+    assert all(each.get("type") == "result" or stanza_error(each) == "resource-constraint" for each in answers)
+    await again.send(query("three"))
+    assert await page(again, "three") == [str(each) for each in range(MESSAGES)]
 
 
 async def test_what_the_client_names_a_query_does_not_make_its_page_too_large(people: RunningServer) -> None:

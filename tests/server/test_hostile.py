@@ -11,6 +11,7 @@ import pytest
 from tests.server.conftest import MakeServer
 from tests.server.raw_client import RawClient, stanza_error
 from xmpp_server.protocol import ns
+from xmpp_server.storage.accounts import LONGEST_NAME
 
 TO_JULIET: Final = "<message to='juliet@localhost' type='chat'>"
 ROSE: Final = "\U0001f339"  # four octets in UTF-8
@@ -198,3 +199,24 @@ async def test_each_stanza_is_taken_or_answered_and_the_session_goes_on(romeo: R
             if condition := stanza_error(element):
                 errors.append(condition)
     assert came == {name: expected for name, (_, expected) in STANZAS.items()}
+
+
+async def test_with_the_longest_name_everything_works_that_others_can_do(make_server: MakeServer) -> None:
+    """What finds messages and addresses has a place for all of it, on PostgreSQL too."""
+    server = await make_server("[limits]\nbytes_per_second = 0\n")
+    names = [incompressible(LONGEST_NAME), incompressible(LONGEST_NAME - 1)]
+    for name in names:
+        await server.account(name)
+    romeo, juliet = [await RawClient.login(server, name, resource=incompressible(1023)) for name in names]
+    await juliet.send("<presence/>")
+    for to in (juliet.jid, LONGEST):
+        await romeo.send(f"<message to='{to}' type='chat' id='1'><body>Hi</body></message>")
+    assert (await juliet.read_until("message")).get("id") == "1"
+    assert stanza_error(await romeo.read_until("message")) == "remote-server-not-found"
+    for payload in (
+        block(f"<item jid='{LONGEST}'/>"),
+        f"<query xmlns='{ns.ROSTER}'><item jid='{LONGEST.partition('/')[0]}'/></query>",
+        f"<query xmlns='jabber:iq:private'><a xmlns='urn:{incompressible(900)}'/></query>",
+        field("with", str(juliet.jid)),
+    ):
+        assert (await romeo.ask(f"<iq type='set' id='2'>{payload}</iq>", "2")).get("type") == "result"

@@ -27,6 +27,7 @@ from xmpp_server.routing.host import Host, StreamFeatures
 from xmpp_server.routing.iq import ANSWERED, Answer, Request, Target
 from xmpp_server.session.passwords import Passwords
 from xmpp_server.session.subscriptions import Subscriptions
+from xmpp_server.storage.accounts import LONGEST_NAME
 from xmpp_server.storage.accounts import Accounts as Repository
 from xmpp_server.storage.errors import AccountExists, NoSuchAccount
 from xmpp_server.storage.roster import Roster
@@ -128,6 +129,8 @@ class Register(Module):
             account = JID.of(username, self._host.domain)
         except InvalidJID as error:
             raise StanzaError("not-acceptable", "The username contains what it may not.") from error
+        if len(account.localpart.encode()) > LONGEST_NAME:
+            raise StanzaError("not-acceptable", f"A username has at most {LONGEST_NAME} octets.")
         if self._tries is not None and not self._tries.take(request.address):
             raise StanzaError("resource-constraint", "Too many attempts from this address.")
         if account.localpart in self._reserved or await self._repository.exists(account):

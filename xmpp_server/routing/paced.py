@@ -51,19 +51,19 @@ class PacedAnswers:
             while waiting:
                 request, parts, answer = waiting[0]
                 try:
-                    if not await _sent(session, parts):
-                        return
+                    whole = await _sent(session, parts)
                 except StorageError:
-                    session.deliver(request.error(StanzaError("resource-constraint")))
-                else:
-                    session.deliver(request.result(answer))
+                    whole = False
+                session.deliver(request.result(answer) if whole else request.error(StanzaError("resource-constraint")))
                 waiting.popleft()
         finally:
             del self._waiting[session]
 
 
 async def _sent(session: Session, parts: Parts) -> bool:
-    """False: the client went away in the middle of it."""
+    """False: the client went away in the middle of it; if it comes back it is to ask again."""
+    if session.hibernates:
+        return False
     async for stanzas in parts:
         for data in stanzas:
             if not session.deliver_bytes(data):

@@ -68,6 +68,7 @@ REQUESTS: Final = {
     "a zone off the earth": ("set", "", field("end", "2016-12-31T23:59:59+99:99"), "bad-request"),
     "a date in wide digits": ("set", "", field("end", "\uff12\uff10\uff11\uff16-12-31T23:59:59Z"), "bad-request"),
     "a date of many digits": ("set", "", field("end", "9" * 100_000), "bad-request"),
+    "a queryid of roses": ("set", "", f"<query xmlns='{ns.MAM}' queryid='{LONG}'/>", "policy-violation"),
     "the archive of somebody else": ("set", "juliet@localhost", query(), "forbidden"),
     "the archive of nobody": ("set", "nobody@localhost", query(), "forbidden"),
     "the ends of somebody else": ("get", "juliet@localhost", f"<metadata xmlns='{ns.MAM}'/>", "forbidden"),

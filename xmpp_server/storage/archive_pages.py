@@ -65,8 +65,8 @@ class Pages:
         complete = len(found) <= limit
         if not complete:
             found = found[1:] if backwards else found[:limit]
-        fitting = _fitting(found, backwards=backwards)
-        complete, found = complete and len(fitting) == len(found), fitting
+        fit = fitting(found, backwards=backwards)
+        complete, found = complete and len(fit) == len(found), fit
         count = index + len(found) if complete and index is not None and (found or not index) else None
         if not found:
             return FoundPage(matching, (), fin(Page(count=count), complete=complete))
@@ -76,7 +76,7 @@ class Pages:
     async def load(self, account: JID, query: Query, answer: FoundPage) -> AsyncIterator[Sequence[ArchivedMessage]]:
         """The messages of a page in the order in which they are sent."""
         found = answer.found
-        for part in _parts(found[::-1] if query.flip else found, len(query.queryid or "")):
+        for part in _parts(found[::-1] if query.flip else found):
             numbers = [each.n for each in part]
             if query.ids:
                 yield await self._archive.each(account, numbers)
@@ -124,8 +124,8 @@ def _unknown() -> StanzaError:
     return StanzaError("item-not-found", "No message of this archive has that id.")
 
 
-def _fitting(found: Sequence[Found], *, backwards: bool) -> Sequence[Found]:
-    """What of the page is not too large; one message at least."""
+def fitting(found: Sequence[Found], *, backwards: bool = False) -> Sequence[Found]:
+    """What of the page is not too large for a session that has not acknowledged it; one message at least."""
     size = 0
     for number, each in enumerate(reversed(found) if backwards else found):
         size += each.size
@@ -134,14 +134,14 @@ def _fitting(found: Sequence[Found], *, backwards: bool) -> Sequence[Found]:
     return found
 
 
-def _parts(found: Sequence[Found], more: int) -> Sequence[Sequence[Found]]:
-    """The page in parts of some tens of kilobytes, or one message; each message is sent with so many octets `more`."""
+def _parts(found: Sequence[Found]) -> Sequence[Sequence[Found]]:
+    """The page in parts of some tens of kilobytes, or one message."""
     parts: list[list[Found]] = []
     size = 0
     for each in found:
-        if not parts or size + each.size + more > _BURST:
+        if not parts or size + each.size > _BURST:
             parts.append([])
             size = 0
         parts[-1].append(each)
-        size += each.size + more
+        size += each.size
     return parts

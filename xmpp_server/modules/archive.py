@@ -31,7 +31,7 @@ from xmpp_server.protocol.archivable import archivable
 from xmpp_server.protocol.archive import Query, Results, metadata, query_form
 from xmpp_server.protocol.archive_ids import ArchiveIds
 from xmpp_server.protocol.archive_preferences import Default, Preferences
-from xmpp_server.protocol.element import Element, parse
+from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
@@ -256,7 +256,7 @@ class Archive(Module):
         try:
             await self._archive.turn()
             for n, original in await self._archive.marked(account, mark):
-                if is_same(parse(original), message):
+                if is_same(original, message):
                     return n
         except StorageError as error:
             raise StanzaError("resource-constraint") from error

@@ -23,6 +23,7 @@ SEED ?=
 ROUNDS ?=
 DATABASE ?=
 ARCHIVE ?=
+SCREENSHOTS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -32,7 +33,11 @@ key = $(shell cat pyproject.toml requirements/$(1).txt | git hash-object --stdin
 RUN_STAMP := $(VENV)/.installed-run-$(call key,run)
 DEV_STAMP := $(VENV)/.installed-dev-$(call key,dev)
 FUZZ_STAMP := $(VENV)/.installed-fuzz-$(call key,fuzz)
+E2E_STAMP := $(VENV)/.installed-e2e-$(call key,e2e)
 AIOXMPP_STAMP := .venvs/aioxmpp/.installed-$(shell git hash-object requirements/aioxmpp.txt)
+CONVERSE := 14.0.0
+CONVERSE_SHA512 := 2c5520d37d230da955e3bbc8fefc953ea60f65f2585c56ee6eaf2fd1c1437b6cd735e786124dd4a74163fd64f34fab7ee9da3e700213a32ef77808fb44d0e3d9
+CONVERSE_STAMP := .venvs/converse/.installed-$(CONVERSE)
 LOCK_STAMP := .venvs/lock/.installed-7.6.2
 
 ##@ Run
@@ -67,14 +72,19 @@ interop: $(DEV_STAMP) $(AIOXMPP_STAMP) ## Tests with clients and servers of the 
 	@tests/interop/install.sh
 	@$(BIN)/pytest $(or $(TESTS),tests/interop)
 
+.PHONY: e2e
+e2e: $(E2E_STAMP) $(CONVERSE_STAMP) ## Converse.js and the start page in Chromium (as root it installs that); SCREENSHOTS=1 for docs/
+	@tests/e2e/install.sh chromium
+	@SCREENSHOTS='$(SCREENSHOTS)' $(BIN)/pytest $(or $(TESTS),tests/e2e)
+
 .PHONY: plays
 plays: $(DEV_STAMP) ## Scansion plays, such as Prosody's: PLAYS= the folder with the *.scs, which is not ours
 	@PLAYS='$(or $(PLAYS),$(error PLAYS= is missing, the folder with the plays))' $(BIN)/pytest tests/interop/test_plays.py
 
 .PHONY: chaos
-chaos: $(DEV_STAMP) ## Kill server, database and links under load, then compare ids: SEED= ROUNDS= DATABASE= ARCHIVE=
-	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed '$(SEED)') $(if $(ROUNDS),--rounds '$(ROUNDS)') \
-	  $(if $(DATABASE),--database '$(DATABASE)') $(if $(ARCHIVE),--archive '$(ARCHIVE)')
+chaos: $(DEV_STAMP) ## Kill server, database and links under load, then compare ids: SEED= FIRST= ROUNDS= DATABASE= ARCHIVE=
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed '$(SEED)') $(if $(FIRST),--first '$(FIRST)') \
+	  $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(DATABASE),--database '$(DATABASE)') $(if $(ARCHIVE),--archive '$(ARCHIVE)')
 
 .PHONY: fuzz
 fuzz: $(FUZZ_STAMP) ## Coverage-guided fuzzing of the framer for FUZZ_SECONDS= (60)
@@ -104,6 +114,7 @@ lock: $(LOCK_STAMP) ## Write requirements/*.txt anew from pyproject.toml; LOCK_F
 	@$(COMPILE) --all-build-deps -o requirements/run.txt pyproject.toml
 	@$(COMPILE) --all-build-deps --extra test --extra lint -c requirements/run.txt -o requirements/dev.txt pyproject.toml
 	@$(COMPILE) --extra fuzz -c requirements/dev.txt -o requirements/fuzz.txt pyproject.toml
+	@$(COMPILE) --extra e2e -c requirements/dev.txt -o requirements/e2e.txt pyproject.toml
 	@$(COMPILE) -o requirements/aioxmpp.txt requirements/aioxmpp.in
 
 .PHONY: clean
@@ -147,6 +158,18 @@ $(DEV_STAMP): $(RUN_STAMP)
 $(FUZZ_STAMP): $(DEV_STAMP)
 	@$(BIN)/python $(PIP) -r requirements/fuzz.txt
 	@rm -f $(VENV)/.installed-fuzz-* && touch $@
+
+$(E2E_STAMP): $(DEV_STAMP)
+	@$(BIN)/python $(PIP) -r requirements/e2e.txt
+	@rm -f $(VENV)/.installed-e2e-* && touch $@
+
+$(CONVERSE_STAMP):
+	@tests/e2e/install.sh npm
+	@echo "Taking Converse.js $(CONVERSE) from npm into .venvs/converse (once)"
+	@rm -rf .venvs/converse && mkdir -p .venvs/converse
+	@cd .venvs/converse && npm pack --silent converse.js@$(CONVERSE) >/dev/null && \
+	  echo '$(CONVERSE_SHA512)  converse.js-$(CONVERSE).tgz' | sha512sum --check --quiet && tar -xzf converse.js-$(CONVERSE).tgz
+	@touch $@
 
 $(AIOXMPP_STAMP):
 	@echo "Installing aioxmpp into .venvs/aioxmpp (once)"

@@ -60,7 +60,21 @@ enabled = $ARCHIVE
 [components.muc]
 create = "anyone"
 rooms_per_hour = 0
+list_occupants = true
 archive = $ARCHIVE
+
+# The plays compare the form of a node's configuration, in which the bound stands.
+[modules.pep]
+items = 256
+[components.pubsub]
+items = 256
+
+# The limits of the suites.
+[components.http_upload]
+max_bytes = 10000000
+types = ["text/plain", "image/*"]
+slots = 5
+slots_seconds = 0.6
 
 [modules.contact]
 abuse = ["mailto:abuse@localhost", "xmpp:abuse@localhost"]

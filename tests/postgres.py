@@ -10,10 +10,12 @@ import os
 import shutil
 import tempfile
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
+import psutil
 
 from xmpp_server.storage.migrate import migrate
 
@@ -76,6 +78,32 @@ class PostgreSQL:
     async def disconnect(self, url: str) -> None:
         """Break all connections to a database, as a restart of the server does."""
         await self._do(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{_name(url)}'")
+
+    def stall(self) -> None:
+        """Let none of its processes do anything until `go_on`."""
+        for process in self._processes():
+            process.suspend()
+
+    def go_on(self) -> None:
+        """The opposite."""
+        for process in self._processes():
+            process.resume()
+
+    def kill(self) -> None:
+        """`kill -9` of all its processes."""
+        processes = self._processes()
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=10)
+
+    def start(self) -> None:
+        """Start it again after that."""
+        self._server.ensure_postgres_running()
+
+    def _processes(self) -> list[psutil.Process]:
+        postmaster = psutil.Process(self.pid)
+        return [postmaster, *postmaster.children(recursive=True)]
 
     def stop(self) -> None:
         """Stop it, and remove all that it wrote."""

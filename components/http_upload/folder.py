@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-CHUNK: Final = 131_072  # octets that are in memory for one transfer
+from .files import CHUNK, FilesError, InUse, whole
+
 _PART: Final = ".part"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 T = TypeVar("T")
 
 
 class Folder:
-    """The files by their ids. Methods raise OSError: the disk is full, or worse."""
+    """Files by their ids (`files.Files`)."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def prepare(self) -> None:
-        """Make the folder, and remove what a crash left in it. Nothing may be written meanwhile."""
-        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for part in self._path.glob(f"*{_PART}"):
-            part.unlink(missing_ok=True)
+    async def open(self) -> None:
+        """Make the folder, and remove what a crash left in it."""
 
-    async def write(self, id: str, chunks: AsyncIterator[bytes]) -> bytes:
+        def work() -> None:
+            self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for part in self._path.glob(f"*{_PART}"):
+                part.unlink(missing_ok=True)
+
+        await _do(work)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+    async def sweep(self) -> None:
+        """There is nothing to sweep: what fails is removed at once, or after a crash by `open`."""
+
+    async def write(self, id: str, size: int, chunks: AsyncIterator[bytes]) -> bytes:
         """Keep a file, durably; its SHA-256. Whatever ends the chunks early leaves nothing."""
         part = self._path / f"{id}{_PART}"
         digest = hashlib.sha256()
-        file = await asyncio.to_thread(os.open, part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        file = await _do(os.open, part, flags, 0o600)
 
         def append(chunk: bytes) -> None:
             digest.update(chunk)
@@ -42,12 +56,13 @@ class Folder:
         def finish() -> None:
             os.fsync(file)
             os.replace(part, self._path / id)
+            self._sync()
 
         try:
             async for chunk in chunks:
                 # not to be cancelled in the middle: the thread would write to a file that is closed
-                await _whole(asyncio.to_thread(append, chunk))
-            await _whole(asyncio.to_thread(finish))
+                await whole(_do(append, chunk))
+            await whole(_do(finish))
         except BaseException:
             part.unlink(missing_ok=True)
             raise
@@ -55,11 +70,14 @@ class Folder:
             os.close(file)
         return digest.digest()
 
-    async def read(self, id: str, start: int, size: int) -> AsyncIterator[bytes]:
+    async def read(self, id: str, start: int, size: int) -> AsyncGenerator[bytes, None]:
         """A part of a file, a chunk at a time."""
-        file = await asyncio.to_thread(os.open, self._path / id, os.O_RDONLY | os.O_CLOEXEC)
+        file = await _do(os.open, self._path / id, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            while size > 0 and (chunk := await _whole(asyncio.to_thread(os.pread, file, min(CHUNK, size), start))):
+            while size > 0:
+                chunk = await whole(_do(os.pread, file, min(CHUNK, size), start))
+                if not chunk:
+                    raise FilesError("the file is shorter than it was")
                 start += len(chunk)
                 size -= len(chunk)
                 yield chunk
@@ -68,14 +86,22 @@ class Folder:
 
     async def delete(self, id: str) -> None:
         """Remove a file; one that is not there is none."""
-        await asyncio.to_thread((self._path / id).unlink, missing_ok=True)
+        await _do(lambda: (self._path / id).unlink(missing_ok=True))
+
+    def _sync(self) -> None:
+        """A new name in the folder outlives a loss of power."""
+        folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
-async def _whole(work: Coroutine[Any, Any, T]) -> T:
-    """Do it to its end, also if whoever waits is cancelled meanwhile."""
-    task = asyncio.ensure_future(work)
+async def _do(work: Callable[..., T], *arguments: Any) -> T:
+    """Do it in a thread. Raises FilesError and InUse."""
     try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+        return await asyncio.to_thread(work, *arguments)
+    except FileExistsError as error:
+        raise InUse from error
+    except OSError as error:
+        raise FilesError(error.strerror or str(error), full=error.errno in _FULL) from error

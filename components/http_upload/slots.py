@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Collection
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from mimetypes import guess_type
 from typing import Final
 from urllib.parse import quote
 
@@ -35,15 +38,15 @@ class SlotRequest:
     @classmethod
     def parse(cls, request: Element) -> SlotRequest:
         """Raises StanzaError bad-request, and not-acceptable for a purpose that is not served."""
-        name = request.get("filename").replace("\\", "/").rpartition("/")[2].strip()
+        name = request.get("filename")
         size = request.get("size")
         type = request.get("content-type").strip()
-        if not name.strip(".") or len(name.encode()) > _MAX_NAME or not name.isprintable():
-            raise StanzaError("bad-request", "The file needs a name of up to 255 octets.")
+        if not name.strip(". ") or len(name.encode()) > _MAX_NAME or not name.isprintable() or "/" in name:
+            raise StanzaError("bad-request", "Invalid filename")
         if not (size.isascii() and size.isdigit()) or len(size) > 15 or int(size) == 0:
-            raise StanzaError("bad-request", "The size of the file has to be a positive number.")
+            raise StanzaError("bad-request", "File size must be positive integer")
         if len(type) > _MAX_TYPE or not _TYPE.issuperset(type):
-            raise StanzaError("bad-request", "This is no type of a file.")
+            raise StanzaError("bad-request", "Invalid content-type")
         purpose, before = "message", 0
         for child in request:
             if child.ns == PURPOSE_NS:
@@ -57,10 +60,21 @@ class SlotRequest:
                         raise StanzaError("bad-request", "expire-before is no time.") from None
         return cls(name, int(size), type, purpose, before)
 
+    def is_of(self, types: Collection[str]) -> bool:
+        """Whether the file is of one of these types, such as `image/png` or `image/*`. One whose type is not told is of
+        that which its name ends with."""
+        type = self.type or guess_type(self.filename)[0] or "application/octet-stream"
+        return any(fnmatchcase(essence(type), each.lower()) for each in types)
+
     @property
     def path(self) -> str:
         """The name as it stands in a URL (RFC 3986)."""
         return quote(self.filename, safe="")
+
+
+def essence(type: str) -> str:
+    """A type without its parameters, in lower case."""
+    return type.partition(";")[0].strip().lower()
 
 
 def sign(key: bytes, upload: Upload) -> str:

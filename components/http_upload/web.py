@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import re
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from email.utils import formatdate
 from typing import Final
 
@@ -16,15 +16,14 @@ from aiohttp import web
 from xmpp_server.storage.uploads import NEVER, Upload, Uploads
 from xmpp_server.util.http import Request, Route, text
 
-from .folder import CHUNK, Folder
-from .slots import is_signed
+from .files import CHUNK, Files, FilesError, InUse
+from .slots import essence, is_signed
 
 _log = structlog.get_logger()
 
 _SECONDS: Final = 60.0  # for a chunk of an upload or a download: 2 KB a second at least
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{32}")
 _RANGE: Final = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SHOWN: Final = frozenset(
     {
         *(f"image/{kind}" for kind in ("avif", "bmp", "gif", "heic", "jpeg", "jxl", "png", "webp")),
@@ -35,74 +34,68 @@ _SHOWN: Final = frozenset(
 """What a browser may show: of these types nothing runs. All else is saved."""
 _POLICY: Final = "sandbox; default-src 'none'; frame-ancestors 'none'"
 _EXPOSED: Final = ("Accept-Ranges", "Content-Disposition", "Content-Length", "Content-Range", "ETag")
+_REQUESTED: Final = ("Authorization", "Content-Type", "If-None-Match", "If-Range", "Range")
+
+
+Lifetime = Callable[[Upload], int]
+"""The time in microseconds at which a file goes that came now."""
 
 
 class Transfers:
-    """Uploads and downloads. `key` is what slots are signed with, `lifetime` gives the time in microseconds at which a
-    file goes that came now."""
+    """Uploads and downloads through the server. `key` is what slots are signed with."""
 
-    def __init__(self, uploads: Uploads, folder: Folder, key: bytes, lifetime: Callable[[Upload], int]) -> None:
+    def __init__(self, uploads: Uploads, files: Files, key: bytes, lifetime: Lifetime) -> None:
         self._uploads = uploads
-        self._folder = folder
+        self._files = files
         self._key = key
         self._lifetime = lifetime
 
-    def route(self, path: str, host: str = "") -> Route:
+    def route(self, path: str) -> Route:
         """Where they are done."""
         handlers = {"GET": self.get, "PUT": self.put}
-        headers = ("Authorization", "Content-Type", "Range")
-        return Route(path, handlers, below=True, host=host, cross_origin=headers, exposed=_EXPOSED)
-
-    async def _find(self, request: Request) -> Upload | None:
-        id = request.rest.partition("/")[0]
-        upload = await self._uploads.find(id) if _ID.fullmatch(id) else None
-        if upload is None or upload.expires_at <= _now() or not upload.url.endswith(request.rest):
-            return None
-        return upload
+        return Route(path, handlers, below=True, cross_origin=_REQUESTED, exposed=_EXPOSED)
 
     async def put(self, request: Request) -> web.StreamResponse:
-        """§5: 201 when the file can be had."""
-        upload = await self._find(request)
+        """§6: 201 when the file can be had."""
+        upload = await find(self._uploads, request)
         scheme, _, signature = request.headers.get("Authorization", "").partition(" ")
         if upload is not None and upload.sha256 is not None:
             return text(409, "The file is there already.")
         if upload is None or scheme.lower() != "bearer" or not is_signed(self._key, upload, signature.strip()):
             return text(403, "This is no slot, or it has expired: ask for another one.")
+        if upload.expires_at <= now():
+            return text(403, "The slot has expired: ask for another one.")
         if request.content_length is None:
             return text(411, "The length of the file has to be told.")
         if request.content_length != upload.size:
             return text(413, f"The slot is for a file of {upload.size} bytes.")
-        if upload.type and request.headers.get("Content-Type", upload.type).strip().lower() != upload.type.lower():
+        if upload.type and essence(request.headers.get("Content-Type", upload.type)) != essence(upload.type):
             return text(415, f"The slot is for a file of the type {upload.type}.")
         await request.accept_body()
         try:
-            digest = await self._folder.write(upload.id, _received(request))
-        except FileExistsError:
+            digest = await self._files.write(upload.id, upload.size, _received(request))
+        except InUse:
             return text(409, "The file is being uploaded.")
         except TimeoutError:
             return text(408, "The upload is too slow.")
         except web.RequestPayloadError:
             return text(400, "The upload ended early.")
-        except OSError as error:
-            if isinstance(error, ConnectionError):
-                raise
-            _log.error("upload_failed", reason=error.strerror or str(error))
-            return text(507 if error.errno in _FULL else 500, "The file cannot be kept here now.")
-        now = _now()
-        former = now if upload.purpose == "profile" else 0
-        if not await self._uploads.fill(upload, sha256=digest, now=now, expires=self._lifetime(upload), former=former):
-            await self._folder.delete(upload.id)
+        except FilesError as error:
+            _log.error("upload_failed", reason=str(error))
+            return text(507 if error.full else 503, "The file cannot be kept here now.")
+        if not await settle(self._uploads, upload, digest, now(), self._lifetime):
+            await self._files.delete(upload.id)
             return text(403, "The slot is not there any more.")
         return text(201, "The file is there.", Location=upload.url)
 
     async def get(self, request: Request) -> web.StreamResponse:
         """The file, or a range of it (RFC 9110 §14)."""
-        upload = await self._find(request)
-        if upload is None or upload.sha256 is None:
+        upload = await find(self._uploads, request)
+        if upload is None or upload.sha256 is None or upload.expires_at <= now():
             return text(404, "There is no such file, or not any more.")
         headers = _headers(upload)
         etag = headers["ETag"]
-        if etag in [tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")]:
+        if _matches(request.headers.get("If-None-Match", ""), etag):
             return web.Response(status=304, headers=headers)
         start, end, status = 0, upload.size, 200
         wanted = request.headers.get("Range", "")
@@ -114,28 +107,62 @@ class Transfers:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{upload.size}"
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = end - start
-        await response.prepare(request)
-        if request.method != "HEAD":
-            async for chunk in self._folder.read(upload.id, start, end - start):
+        if request.method == "HEAD":
+            await response.prepare(request)
+            return response
+        async with aclosing(self._files.read(upload.id, start, end - start)) as chunks:
+            try:
+                chunk = await anext(chunks)  # before the answer begins, so that it can be another one
+            except FilesError as error:
+                _log.error("download_failed", reason=str(error))
+                return text(503, "The file cannot be read now.")
+            await response.prepare(request)
+            while chunk:
                 async with asyncio.timeout(2 * _SECONDS):
                     await response.write(chunk)
-        await response.write_eof()
+                chunk = await anext(chunks, b"")
+            await response.write_eof()
         return response
 
 
-def _headers(upload: Upload) -> dict[str, str]:
-    assert upload.sha256 is not None
-    kind = upload.type.partition(";")[0].strip().lower()
-    left = min(max(0, upload.expires_at - _now()) // 1_000_000, 31_536_000)
+async def find(uploads: Uploads, request: Request) -> Upload | None:
+    """The upload of a request, if there is one and its URL is that of the request; it may have expired."""
+    id = request.rest.partition("/")[0]
+    upload = await uploads.find(id) if _ID.fullmatch(id) else None
+    return upload if upload is not None and upload.url.endswith(f"/{request.rest}") else None
+
+
+async def settle(uploads: Uploads, upload: Upload, digest: bytes, at: int, lifetime: Lifetime) -> bool:
+    """The bytes are there since this time. False: they are not wanted any more, or were there before."""
+    former = at if upload.purpose == "profile" else 0
+    return await uploads.fill(upload, sha256=digest, now=at, expires=lifetime(upload), former=former)
+
+
+def presentation(upload: Upload) -> tuple[str, str]:
+    """Content-Type and Content-Disposition: what a browser could run is of no type that it knows, and is saved."""
+    kind = essence(upload.type)
     name = upload.url.rpartition("/")[2]
+    if kind in _SHOWN:
+        return kind, f"inline; filename*=UTF-8''{name}"
+    return "application/octet-stream", f"attachment; filename*=UTF-8''{name}"
+
+
+def now() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def _headers(upload: Upload) -> dict[str, str]:
+    kind, disposition = presentation(upload)
+    left = min(max(0, upload.expires_at - now()) // 1_000_000, 31_536_000)
     headers = {
-        "Content-Type": kind if kind in _SHOWN else "application/octet-stream",
-        "Content-Disposition": f"{'inline' if kind in _SHOWN else 'attachment'}; filename*=UTF-8''{name}",
+        "Content-Type": kind,
+        "Content-Disposition": disposition,
         "Content-Security-Policy": _POLICY,
         "Cross-Origin-Resource-Policy": "cross-origin",
         "X-Frame-Options": "DENY",
         "Referrer-Policy": "no-referrer",
-        "ETag": f'"{upload.sha256.hex()}"',
+        "ETag": f'"{upload.sha256.hex() if upload.sha256 else upload.id}"',
         "Cache-Control": f"private, max-age={left}, immutable",
         "Accept-Ranges": "bytes",
     }
@@ -144,6 +171,11 @@ def _headers(upload: Upload) -> dict[str, str]:
     if upload.expires_at < NEVER:
         headers["Expires"] = formatdate(upload.expires_at // 1_000_000, usegmt=True)
     return headers
+
+
+def _matches(tags: str, etag: str) -> bool:
+    """If-None-Match (RFC 9110 §13.1.2)."""
+    return tags.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in tags.split(",")]
 
 
 def _span(first: str, last: str, size: int) -> tuple[int, int] | None:
@@ -168,7 +200,3 @@ async def _received(request: Request) -> AsyncIterator[bytes]:
                 size += len(part)
         if size:
             yield b"".join(parts)
-
-
-def _now() -> int:
-    return time.time_ns() // 1000

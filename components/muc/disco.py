@@ -78,12 +78,14 @@ def _details(room: Room, stanza: Stanza) -> Form:
 
 
 def items(room: Room, stanza: Stanza, query: Element) -> None:
-    """The occupants, for those who are in the room; none for others (§14.4)."""
+    """The occupants, for those who are in the room; for others where the operator wants it, none of a room that is
+    hidden or for members only (§14.4)."""
     assert stanza.sender is not None
     _check(room, stanza)
     node = query.get("node")
     answer = Element(ns.DISCO_ITEMS, "query", {"node": node} if node else {})
-    if not node and room.occupants.of(stanza.sender) is not None:
+    outside = room.lists_occupants and room.config.public and not room.config.members_only
+    if not node and (outside or room.occupants.of(stanza.sender) is not None):
         shown = [occupant for occupant in room.occupants if room.is_shown(occupant.role)]
         answer.add(*(Element(ns.DISCO_ITEMS, "item", {"jid": str(occupant.address)}) for occupant in shown))
     room.answer(stanza, answer)

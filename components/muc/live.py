@@ -14,7 +14,7 @@ from xmpp_server.port import Delivery, Port
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.storage.errors import StorageError
+from xmpp_server.storage.errors import NoSuchAccount, StorageError
 from xmpp_server.storage.rooms import Rooms
 from xmpp_server.util.tasks import hold, run_eagerly
 
@@ -122,7 +122,8 @@ class LiveRoom:
                 batch = self._pending[0]
                 for write in batch.writes:
                     try:
-                        await write
+                        if await write:  # what the log refused
+                            batch.error = NoSuchAccount("no such room")
                     except StorageError as error:
                         batch.error = error
                 if batch.error is None:

@@ -47,7 +47,7 @@ def receive(room: Room, stanza: Stanza) -> None:
             joining.synchronize(room, occupant, stanza)
         else:
             occupant.update(stanza.sender, joining.reflected(room, stanza))
-            room.announce(occupant)
+            room.announce(occupant, own_id=stanza.id)
     elif kind == "unavailable":
         if occupant is not None:
             leave(room, occupant, stanza)
@@ -66,7 +66,14 @@ def rename(room: Room, occupant: Occupant, stanza: Stanza) -> None:
     target = joining.owner_of(room, nick, session)
     alone = len(occupant.sessions) == 1
     room.announce_gone(
-        occupant, _UNAVAILABLE, sessions=(session,), others=alone, role=occupant.role, nick=nick, codes=(303,)
+        occupant,
+        _UNAVAILABLE,
+        sessions=(session,),
+        others=alone,
+        role=occupant.role,
+        nick=nick,
+        codes=(303,),
+        own_id=stanza.id,
     )
     role = occupant.role
     was_behind = session in room.behind
@@ -78,7 +85,7 @@ def rename(room: Room, occupant: Occupant, stanza: Stanza) -> None:
     room.occupants.enter(target, session, joining.reflected(room, stanza))
     if was_behind:
         room.behind.add(session)
-    room.announce(target)
+    room.announce(target, own_id=stanza.id)
 
 
 def leave(room: Room, occupant: Occupant, stanza: Stanza, codes: tuple[int, ...] = ()) -> None:
@@ -87,7 +94,7 @@ def leave(room: Room, occupant: Occupant, stanza: Stanza, codes: tuple[int, ...]
     assert session is not None
     presence = joining.reflected(room, stanza).stamped(type="unavailable")
     alone = len(occupant.sessions) == 1
-    room.announce_gone(occupant, presence, sessions=(session,), others=alone, codes=codes)
+    room.announce_gone(occupant, presence, sessions=(session,), others=alone, codes=codes, own_id=stanza.id)
     was_shown = occupant.session == session
     room.forget_session(session)
     if not alone and was_shown:

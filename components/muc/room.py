@@ -93,6 +93,7 @@ class Room:
         self.last = 0
         """The number of the newest message."""
         self.keeps = True
+        self.lists_occupants = False
         """Whether the service has a log."""
         self.locked = False
         self.behind: set[JID] = set()
@@ -325,9 +326,10 @@ class Room:
         reason: str = "",
         codes: Iterable[int] = (),
         own: bool = True,
+        own_id: str = "",
     ) -> None:
         """Show that the occupant is not under its nickname any more: to these sessions of its own, to the others, or
-        both. `presence` is the stanza of type unavailable."""
+        both. `presence` is the stanza of type unavailable; `own_id` is reflected to itself."""
         codes = tuple(codes)
         account: JID | Affiliation = occupant.jid if affiliation is None else affiliation
 
@@ -348,7 +350,8 @@ class Room:
         if own:
             sees = self.sees_addresses(occupant)
             for session in sessions:
-                self.send(version(with_jid=sees, jid=str(session), codes=(*codes, 110)).stamped(to=session))
+                gone = version(with_jid=sees, jid=str(session), codes=(*codes, 110))
+                self.send(gone.stamped(to=session, id=own_id))
         if others and self.is_shown(occupant.role):
             self._split(occupant, version)
 

@@ -65,6 +65,9 @@ class MucOptions(ComponentOptions, frozen=True):
     """The most people in a room."""
     affiliations: Annotated[int, _NUMBER] = 10_000
     """The most members, admins, owners and banned people of a room."""
+    list_occupants: bool = False
+    """Whether those who are not in a room are told the nicknames of those who are; never of a room that is hidden or
+    for members only."""
     message_bytes: Annotated[int, _NUMBER] = 131_072
     """The largest message to a room."""
     messages_per_second: Annotated[int, _NUMBER] = 20
@@ -272,6 +275,7 @@ class Muc(Component):
             ),
         )
         room.keeps = options.archive
+        room.lists_occupants = options.list_occupants
         return room
 
     def _alive(self, room: Room) -> LiveRoom:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from xmpp_server.port import Component, ComponentOptions, Port
@@ -13,13 +13,15 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.pubsub.config import SERVICE_ACCESS_MODELS, NodeConfig
+from xmpp_server.pubsub.approvals import COMMANDS, GET_PENDING
+from xmpp_server.pubsub.config import NodeConfig
 from xmpp_server.pubsub.engine import Engine
 from xmpp_server.pubsub.errors import NS, OWNER
 from xmpp_server.pubsub.face import Count
 from xmpp_server.pubsub.requests import FEATURES, Requests
 from xmpp_server.storage.database import Database
-from xmpp_server.storage.pubsub import Item, PubSub
+from xmpp_server.storage.pubsub import PubSub
+from xmpp_server.storage.pubsub_tables import Item
 
 
 class PubSubOptions(ComponentOptions, frozen=True):
@@ -41,9 +43,9 @@ class PubSubOptions(ComponentOptions, frozen=True):
 class ServiceFace:
     """What the engine has to know of the service (`xmpp_server.pubsub.face.Face`): it has no roster and no presence."""
 
-    models = SERVICE_ACCESS_MODELS
     auto_creates = False
     names_publishers = True
+    knows_presence = False
 
     def __init__(self, port: Port, options: PubSubOptions) -> None:
         self._port = port
@@ -61,9 +63,13 @@ class ServiceFace:
         """Administrators."""
         return jid in self._port.admins
 
-    async def groups(self, owner: JID, jid: JID) -> Collection[str] | None:
-        """None."""
-        return None
+    async def groups(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str] | None]:
+        """None: nodes for those who see presence, or are in a group, are for nobody who has no affiliation."""
+        return {}
+
+    async def shows(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str]]:
+        """Nothing is known."""
+        return dict.fromkeys(jids, ())
 
     async def followers(self, owner: JID, node: str) -> Collection[JID]:
         """Nobody without a subscription."""
@@ -107,7 +113,10 @@ class Service(Component):
         if stanza.name == "iq" and stanza.type in ("get", "set"):
             await self._port.send(stanza.result(*await self._answer(stanza)))
         elif stanza.name == "message" and stanza.type != "error":
-            raise StanzaError("service-unavailable")
+            form = self._requests.approvals.answer_in(stanza)
+            if form is None or stanza.to != self._port.jid or stanza.sender is None:
+                raise StanzaError("service-unavailable")
+            await self._requests.approvals.answered(self._port.jid, form, stanza.sender)
         return None
 
     async def _answer(self, stanza: Stanza) -> tuple[Element, ...]:
@@ -119,6 +128,8 @@ class Service(Component):
         if payload.name == "pubsub" and payload.ns in (NS, OWNER):
             answer = await self._requests.answer(self._port.jid, stanza.sender, stanza.type, payload)
             return () if answer is None else (answer,)
+        if stanza.type == "set" and (payload.ns, payload.name) == (COMMANDS, "command"):
+            return (await self._requests.approvals.command(self._port.jid, payload, stanza.sender),)
         if stanza.type == "get" and (payload.ns, payload.name) == (ns.DISCO_INFO, "query"):
             return (await self._info(payload.get("node"), stanza.sender),)
         if stanza.type == "get" and (payload.ns, payload.name) == (ns.DISCO_ITEMS, "query"):
@@ -126,21 +137,25 @@ class Service(Component):
         raise StanzaError("service-unavailable")
 
     async def _info(self, node: str, sender: JID) -> Element:
+        if node == GET_PENDING:
+            return Info.of([Identity("automation", "command-node")], {COMMANDS, ns.DATA}, node=node).element()
         if node:
             form = await self._requests.meta_data(self._port.jid, node, sender)
             return Info.of([Identity("pubsub", "leaf")], {NS, ns.DISCO_INFO}, [form], node).element()
-        features = FEATURES | {ns.DISCO_INFO, ns.DISCO_ITEMS}
+        features = FEATURES | {COMMANDS, ns.DISCO_INFO, ns.DISCO_ITEMS}
         return Info.of([Identity("pubsub", "service", name=self.title)], features).element()
 
     async def _items(self, node: str, sender: JID) -> Element:
         jid = self._port.jid
         query = Element(ns.DISCO_ITEMS, "query", {"node": node} if node else {})
+        if node == COMMANDS:
+            attrs = {"jid": str(jid), "node": GET_PENDING, "name": "Pending subscriptions"}
+            return query.add(Element(ns.DISCO_ITEMS, "item", attrs))
         if node:
-            for item in await self.engine.items(jid, node, by=sender):
-                query.add(Element(ns.DISCO_ITEMS, "item", {"jid": str(jid), "name": item.id}))
+            for id in await self.engine.ids(jid, node, sender):
+                query.add(Element(ns.DISCO_ITEMS, "item", {"jid": str(jid), "name": id}))
             return query
-        for name, config in await self.engine.nodes(jid):
-            if config.access_model != "whitelist":
-                attrs = {"jid": str(jid), "node": name, **({"name": config.title} if config.title else {})}
-                query.add(Element(ns.DISCO_ITEMS, "item", attrs))
+        for name, config in await self.engine.nodes(jid, sender):
+            attrs = {"jid": str(jid), "node": name, **({"name": config.title} if config.title else {})}
+            query.add(Element(ns.DISCO_ITEMS, "item", attrs))
         return query

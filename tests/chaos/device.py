@@ -1,22 +1,24 @@
 """A device of somebody: a client that speaks XEP-0198 exactly, sends again what was not acknowledged as Conversations
-and Gajim do (same id and origin-id, with a `<delay/>`), shows a stanza-id once, and with an archive asks for what it
-missed (XEP-0313) before it shows what came meanwhile."""
+and Gajim do (same id and origin-id, every other one with a `<delay/>`), shows a stanza-id once, and with an archive
+asks for what it missed (XEP-0313) before it shows what came meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-import secrets
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from xml.parsers.expat import ExpatError
 
 from tests.server.raw_client import Closed, RawClient
 from tests.server.running import PASSWORD
 from xmpp_server.protocol.element import Element
+
+from .journal import Journal
 
 SM: Final = "urn:xmpp:sm:3"
 MAM: Final = "urn:xmpp:mam:2"
@@ -47,31 +49,42 @@ class Sent:
     def xml(self) -> str:
         """To be sent now."""
         origin = f"<origin-id xmlns='urn:xmpp:sid:0' id='{self.id}'/>"
-        delay = _DELAY if self.tried else ""
+        delay = _DELAY if self.tried and self.number % 2 else ""
         self.tried = True
         return f"<message to='{self.to}' type='chat' id='{self.id}'><body>{self.text}</body>{origin}{delay}</message>"
 
 
+class Shown(NamedTuple):
+    """What a user sees; `at` on the clock of all devices."""
+
+    at: float
+    text: str
+
+
 class Device:
-    """One device. `port` is where it connects to, `archive` whether it asks for what it missed."""
+    """One device. `port` is where it connects to, `archive` whether it asks for what it missed. Its ids and pauses are
+    drawn from `chance`."""
 
     hang_up: list[Callable[[], None]]
     direct_tls_port = 0
     domain = "localhost"
 
-    def __init__(self, account: str, resource: str, port: int, *, archive: bool, chance: random.Random) -> None:
+    def __init__(
+        self, account: str, resource: str, port: int, journal: Journal, *, archive: bool, chance: random.Random
+    ) -> None:
         self.account = account
         self.jid = f"{account}/{resource}"
         self.port = port
         self.archive = archive
         self.away = False
         self.sent: list[Sent] = []
-        self.shown: list[str] = []
+        self.shown: list[Shown] = []
         """What its user sees, in that order, of others."""
         self.wrong: list[str] = []
         """What the server must not say."""
         self.online = False
         self.hang_up = []
+        self._journal = journal
         self._resource = resource
         self._chance = chance
         self._numbers: dict[str, int] = {}
@@ -97,7 +110,7 @@ class Device:
         if len(self._queue) + len(self._new) >= _MOST_WAITING:
             return
         number = self._numbers[to] = self._numbers.get(to, 0) + 1
-        message = Sent(self.jid, to, number, secrets.token_hex(8))
+        message = Sent(self.jid, to, number, f"{self._chance.getrandbits(64):016x}")
         self.sent.append(message)
         self._by_id[message.id] = message
         if self.online:
@@ -136,6 +149,8 @@ class Device:
                 # of a connection that was closed meanwhile. ExpatError: a new stream right behind <success/>.
                 with suppress(OSError, Closed, TimeoutError, AssertionError, RuntimeError, ExpatError):
                     await self._connect()
+            if self.online:
+                self._note("offline")
             self.online = False
             self.drop()
             self.hang_up.clear()
@@ -156,11 +171,14 @@ class Device:
             self._send(self._new.popleft())
         self._write(f"<r xmlns='{SM}'/>")
         while True:
-            self._came(await client.read())
+            element = await client.read()
+            self._note(f"< {element.to_bytes().decode()}")
+            self._came(element)
 
     async def _resume(self, client: RawClient) -> bool:
         await client.send(f"<resume xmlns='{SM}' h='{self._h}' previd='{self._id}'/>")
         answer = await client.read()
+        self._note(f"< {answer.to_bytes().decode()}")
         if answer.ns != SM:
             raise Closed
         if "h" in answer.attrs:
@@ -173,13 +191,13 @@ class Device:
         return True
 
     async def _begin(self, client: RawClient) -> None:
+        self._note("a new session")
         await client.bind(self._resource)
-        again = [message for message in self._queue if message is not None]
+        # what was not acknowledged goes first whatever happens from here on
+        self._new.extendleft(reversed([message for message in self._queue if message is not None]))
         self._queue.clear()
         self._acknowledged = self._h = 0
         await client.send(f"<enable xmlns='{SM}' resume='true'/>")
-        # what was not acknowledged goes first whatever happens from here on
-        self._new.extendleft(reversed(again))
         answer = await client.read()
         if answer.name != "enabled":
             raise Closed
@@ -204,7 +222,11 @@ class Device:
         self._queue.append(None)
         self._write(xml)
 
+    def _note(self, what: str) -> None:
+        self._journal.note(self.jid, what)
+
     def _write(self, xml: str) -> None:
+        self._note(f"> {xml}")
         if self._client is not None and not self._client.writer.is_closing():
             self._client.writer.write(xml.encode())
 
@@ -216,6 +238,7 @@ class Device:
             message = self._queue.popleft()
             if message is not None:
                 message.acknowledged = True
+                self._note(f"acknowledged {message.number} to {message.to}")
         self._acknowledged = max(h, self._acknowledged)
 
     # -- what comes
@@ -280,7 +303,8 @@ class Device:
             if id in self._ids:
                 return
             self._ids.add(id)
-        self.shown.append(text)
+        self._note(f"shows {text} {id}")
+        self.shown.append(Shown(time.monotonic(), text))
 
 
 def _forwarded(wrapper: Element) -> Element:

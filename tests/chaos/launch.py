@@ -1,13 +1,18 @@
-"""Starts the server so that it kills itself at a point around a commit, chosen by the test. Nothing of this is in the
-server: the points are wrapped around its classes here.
+"""Starts servers that kill themselves at a point around a commit, chosen by the test. Nothing of this is in the server:
+the points are wrapped around its classes here.
 
-    CHAOS_POINT='after COMMIT' CHAOS_COUNT=17 python -m tests.chaos.launch serve --config …
+    python -m tests.chaos.launch serve --config …
 
-It is killed when it passes the point for the 17th time. `amid COMMIT` is some time after the statement has begun.
+For each line on standard input it forks a server, for half of the work of a start is importing, and prints its process
+id. The line is JSON: names for its environment. {"CHAOS_POINT": "after COMMIT", "CHAOS_COUNT": "17"}: it is killed when
+it passes the point for the 17th time. `amid COMMIT` is some time after the statement has begun. {"CHAOS_SYNCHRONOUS":
+"OFF"}: SQLite does not sync, which must be found out.
 """
 
 from __future__ import annotations
 
+import ctypes
+import json
 import os
 import random
 import signal
@@ -16,8 +21,13 @@ import threading
 import time
 from typing import Any, Final
 
+import components  # noqa: F401 - what every server needs is imported once
+import xmpp_server.app.server
+import xmpp_server.cli.commands
+import xmpp_server.modules  # noqa: F401
 from xmpp_server.cli import main
 from xmpp_server.net.connection import Connection
+from xmpp_server.storage import sqlite
 from xmpp_server.storage.batch import Unit
 from xmpp_server.storage.postgresql import PostgreSQLTransaction
 from xmpp_server.storage.sqlite import SQLiteTransaction
@@ -25,6 +35,7 @@ from xmpp_server.storage.sqlite import SQLiteTransaction
 POINTS: Final = (
     "before BEGIN",
     "after BEGIN",
+    "after a statement",
     "before COMMIT",
     "amid COMMIT",
     "after COMMIT",
@@ -75,6 +86,8 @@ def _arm(point: _Point) -> None:
 
 def _arm_transaction(kind: Any, point: _Point) -> None:
     control = kind.control
+    for name in ("run", "many"):
+        _arm_statement(kind, name, point)
 
     async def watched(self: Any, command: str) -> None:
         point.passed(f"before {command}")
@@ -83,6 +96,17 @@ def _arm_transaction(kind: Any, point: _Point) -> None:
         point.passed(f"after {command}")
 
     kind.control = watched
+
+
+def _arm_statement(kind: Any, name: str, point: _Point) -> None:
+    method = getattr(kind, name)
+
+    async def watched(self: Any, *arguments: Any, **values: Any) -> Any:
+        result = await method(self, *arguments, **values)
+        point.passed("after a statement")
+        return result
+
+    setattr(kind, name, watched)
 
 
 def _around(kind: Any, name: str, point: _Point, before: str, after: str) -> None:
@@ -97,6 +121,25 @@ def _around(kind: Any, name: str, point: _Point, before: str, after: str) -> Non
     setattr(kind, name, watched)
 
 
-if __name__ == "__main__":
-    _arm(_Point(os.environ["CHAOS_POINT"], int(os.environ["CHAOS_COUNT"])))
+def _serve(names: dict[str, str]) -> None:
+    """In the fork: be the server."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.environ.update(names)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(2, 1)  # the log
+    if "LD_PRELOAD" in os.environ:
+        ctypes.CDLL(None).chaos_begin()
+    if "CHAOS_POINT" in os.environ:
+        _arm(_Point(os.environ["CHAOS_POINT"], int(os.environ["CHAOS_COUNT"])))
+    if "CHAOS_SYNCHRONOUS" in os.environ:
+        pragma = f"PRAGMA synchronous={os.environ['CHAOS_SYNCHRONOUS']}"
+        sqlite._PRAGMAS = (*sqlite._PRAGMAS, pragma)  # type: ignore[misc]
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        if (pid := os.fork()) == 0:
+            _serve(json.loads(line))
+        print(pid, flush=True)

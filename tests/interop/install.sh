@@ -3,7 +3,7 @@
 # what is missing. Nothing is fetched when all of it is there.
 set -euo pipefail
 
-declare -A program=([profanity]=profanity [tmux]=tmux [openssl]=openssl [go-sendxmpp]=go-sendxmpp [coturn]=turnserver)
+declare -A program=([prosody]=prosody [profanity]=profanity [tmux]=tmux [openssl]=openssl [go-sendxmpp]=go-sendxmpp [coturn]=turnserver)
 
 missing=()
 for package in "${!program[@]}"; do

@@ -27,17 +27,10 @@ DEADLINE: Final = 20.0
 # Plays by name that cannot pass, and why.
 WITHOUT: Final = {
     "extdisco": "XEP-0215",
-    "http_upload": "XEP-0363",
     "issue505": "XEP-0045",
     "issue978*": "XEP-0045",
     "issue1224": "XEP-0045",
     "muc_*": "XEP-0045",
-    "pep_itemreply": "pubsub#itemreply of XEP-0060 §7.1.2.3",
-    "pep_publish_subscribe": "asks each account for the capabilities of a client, and counts roster versions from 1",
-    **dict.fromkeys(
-        ("pubsub_advanced", "pubsub_config", "pubsub_max_items", "pubsub_multi_items", "pubsub_preconditions"),
-        "the form of a node's configuration is not Prosody's, label by label",
-    ),
     "tombstones": "of no specification: a removed account stays known as removed; here nothing is left of it",
 }
 

@@ -400,6 +400,25 @@ def test_an_acknowledgement_between_deadline_and_commit_leaves_no_row(machine: L
     assert not machine.inbox.rows
 
 
+def test_what_one_device_acknowledged_is_deleted_before_a_new_one_gets_younger_messages(
+    machine: LedgerMachine,
+) -> None:
+    """or a crash in between would let it come to the new one behind them"""
+    machine.come(12)
+    machine.send(12)
+    machine.deadline(12)
+    machine.database("commits", 12)
+    machine.flush(0, 12)
+    machine.come(12)
+    machine.send(12)
+    _, new = machine.sessions[1]
+    assert not new.came
+    machine.database("commits", 12)
+    assert not machine.inbox.rows
+    machine.spin()
+    assert new.came == [2]
+
+
 @pytest.mark.parametrize("outcome", ["fails", "commits and fails"])
 @pytest.mark.parametrize("early", [True, False])
 def test_nobody_knows_whether_it_was_committed(machine: LedgerMachine, outcome: str, early: bool) -> None:

@@ -385,8 +385,9 @@ async def test_messages_wait_for_one_commit_together(world: World, monkeypatch: 
     romeo, juliet = await couple(world)
     await talk_to(romeo, world, "first")
     groups: list[int] = []
-    write = world.store.archive._write
-    monkeypatch.setattr(world.store.archive, "_write", lambda group: (groups.append(len(group.rows)), write(group)))
+    writer = world.store.archive._writer
+    write = writer._commit
+    monkeypatch.setattr(writer, "_commit", lambda rows, entombed: groups.append(len(rows)) or write(rows, entombed))
     await talk_to(romeo, world, *(str(number) for number in range(60)))
     assert sum(groups) == 120
     assert len(groups) < 10

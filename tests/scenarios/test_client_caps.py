@@ -181,7 +181,7 @@ async def test_questions_that_wait_are_bounded(make_world: MakeWorld) -> None:
 async def test_listeners_are_told_when_interests_are_known(world: World) -> None:
     told: list[tuple[str, frozenset[str] | None]] = []
     hook = world.core.router.hosts["localhost"].hooks.interests_known
-    hook.add(lambda session: told.append((session.resource, session.interests)), owner="test")
+    hook.add(lambda known: told.append((known.session.resource, known.session.interests)), owner="test")
     romeo = await come_online(world)
     assert told == []
     romeo.send(answer())
@@ -202,4 +202,39 @@ async def test_without_the_database_presence_goes_out_and_the_client_is_asked(wo
     await asked(romeo)
     romeo.send(answer())
     await romeo.receives_nothing()
+    assert romeo.session.interests == {NICK}
+
+
+async def test_contacts_ask_for_a_hash_that_nobody_knows_but_not_all_of_them(world: World) -> None:
+    """XEP-0060 §9.2"""
+    for number in range(10):
+        await world.subscribe("romeo@localhost", f"contact{number}@localhost")
+        await world.login(f"contact{number}@localhost/home")
+    romeo = await come_online(world)
+    askers = {stanza.get("from") for stanza in romeo.inbox if stanza.name == "iq"}
+    assert len(askers) == 5
+    assert "romeo@localhost" in askers
+    romeo.inbox.clear()
+    for asker in askers:
+        romeo.send(answer(to=asker))
+    await romeo.receives_nothing()
+    romeo.send(answer(to="romeo@localhost"))  # nobody waits for it
+    await world.settle()
+    romeo.send(presence())
+    await world.settle()
+    romeo.forget("presence")
+    await romeo.receives_nothing()
+
+
+async def test_an_answer_belongs_to_the_question_with_its_node(world: World) -> None:
+    other = Caps.of(NODE, Info(INFO.identities, INFO.features[:1]))
+    romeo = await come_online(world, caps=other)
+    romeo.send(presence())
+    await asked(romeo, other)
+    await asked(romeo)
+    romeo.send(answer(other, Info()))
+    await world.settle()
+    assert romeo.session.interests is None
+    romeo.send(answer())
+    await world.settle()
     assert romeo.session.interests == {NICK}

@@ -58,6 +58,7 @@ async def handled(client: Client) -> None:
     """Return when what this client sent is handled; others may wait."""
     while client.worker is not None:
         await client.worker
+    await client.session.inbound.rest(60)
 
 
 async def see_each_other(world: World, *contacts: str) -> None:

@@ -25,11 +25,6 @@ SEALED = {
     "a marker": "<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>",
     "typing": "<composing xmlns='http://jabber.org/protocol/chatstates'/>",
     "a reaction": "<reactions xmlns='urn:xmpp:reactions:0' id='1'><reaction>+</reaction></reactions>",
-    "a retraction": "<retract xmlns='urn:xmpp:message-retract:1' id='1'/><body>This message was retracted</body>",
-    "an invitation": "<x xmlns='jabber:x:conference' jid='feast@rooms.example'/><body>Come to the feast</body>",
-    "a mediated invitation": (
-        "<x xmlns='http://jabber.org/protocol/muc#user'><invite from='nurse@localhost'/></x><body>Come</body>"
-    ),
     "call set-up": "<propose xmlns='urn:xmpp:jingle-message:0' id='1'/>",
 }
 PLAIN = {
@@ -41,6 +36,13 @@ PLAIN = {
     "a body beside a receipt": "<received xmlns='urn:xmpp:receipts' id='1'/><body>But, soft!</body>",
     "the address of a file": "<x xmlns='jabber:x:oob'><url>https://x.example/letter</url></x>",
     "a private message of a room": "<x xmlns='http://jabber.org/protocol/muc#user'/><body>Psst</body>",
+}
+
+
+KNOWN = {
+    "a retraction": "<retract xmlns='urn:xmpp:message-retract:1' id='1'/>",
+    "an invitation": "<x xmlns='jabber:x:conference' jid='feast@rooms.example'/>",
+    "a mediated invitation": "<x xmlns='http://jabber.org/protocol/muc#user'><invite from='nurse@localhost'/></x>",
 }
 
 
@@ -75,6 +77,16 @@ async def test_plaintext_comes_back_with_a_text_to_show(strict: World, kind: str
         </message>""")
     assert b"OMEMO" in error.to_bytes()
     await juliet.receives_nothing()
+
+
+@pytest.mark.parametrize("kind", KNOWN)
+async def test_what_means_the_same_without_a_body_loses_it(strict: World, kind: str) -> None:
+    romeo, juliet = await two(strict)
+    readable = "<body>But, soft!</body><subject>Hi</subject>"
+    romeo.send(f"<message to='juliet@localhost' type='chat' id='m1'>{KNOWN[kind]}{readable}</message>")
+    message = await juliet.receives(f"<message type='chat' id='m1'>{KNOWN[kind]}</message>")
+    assert {"body", "subject"}.isdisjoint(child.name for child in message)
+    await romeo.receives_nothing()
 
 
 async def test_plaintext_is_kept_nowhere(strict: World) -> None:

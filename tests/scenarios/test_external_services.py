@@ -105,6 +105,12 @@ async def test_a_port_tells_services_of_one_host_apart(romeo: Client) -> None:
     assert turn.get("port") == "9999"
 
 
+async def test_a_service_that_wants_no_credentials_is_answered_as_it_is(romeo: Client) -> None:
+    """§3.3"""
+    (stun,) = await ask(romeo, credentials_for("host='localhost' type='stun'"))
+    assert (stun.get("type"), stun.get("port"), stun.get("username")) == ("stun", "3478", "")
+
+
 @pytest.mark.parametrize(
     ("attributes", "condition"),
     [
@@ -112,7 +118,7 @@ async def test_a_port_tells_services_of_one_host_apart(romeo: Client) -> None:
         ("type='turn'", "bad-request"),
         ("host='other.example' type='turn'", "item-not-found"),
         ("host='turn.example' type='turn' port='1'", "item-not-found"),
-        ("host='localhost' type='stun'", "item-not-found"),
+        ("host='localhost' type='turns'", "item-not-found"),
     ],
 )
 async def test_credentials_that_cannot_be_had_are_an_error(romeo: Client, attributes: str, condition: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from components.muc import Muc
 from components.muc.notices import Notice
 
+from .conftest import MakeWorld
 from .world import Client, World
 
 ROOM = "cave@conference.localhost"
@@ -245,6 +246,18 @@ async def test_a_nickname_is_changed_before_all_eyes(crone: Client, hag: Client)
     await hag.receives(f"<presence type='error'><error type='cancel'><conflict xmlns='{STANZAS}'/></error></presence>")
 
 
+async def test_one_s_own_presence_comes_back_with_its_id(crone: Client, hag: Client) -> None:
+    """As at entering (§7.2.2): so that a client knows which of its changes the room answers."""
+    hag.send(f"<presence id='away' to='{ROOM}/thirdwitch'><show>away</show></presence>")
+    await hag.receives(f"<presence id='away' from='{ROOM}/thirdwitch'><show>away</show></presence>")
+    hag.send(f"<presence id='nick' to='{ROOM}/oldhag'/>")
+    await hag.receives(f"<presence id='nick' type='unavailable' from='{ROOM}/thirdwitch'/>")
+    await hag.receives(f"<presence id='nick' from='{ROOM}/oldhag'/>")
+    hag.send(f"<presence id='gone' type='unavailable' to='{ROOM}/oldhag'/>")
+    await hag.receives(f"<presence id='gone' type='unavailable' from='{ROOM}/oldhag'/>")
+    assert [each.get("id") for each in crone.inbox] == ["", "", "", ""]
+
+
 async def test_who_leaves_is_told_first_and_an_empty_room_is_gone(world: World, crone: Client, hag: Client) -> None:
     hag.send(f"<presence type='unavailable' to='{ROOM}/thirdwitch'><status>gone</status></presence>")
     await hag.receives(
@@ -401,6 +414,26 @@ async def test_the_service_lists_its_public_rooms(world: World) -> None:
     info = await crone.request("get", "<query xmlns='http://jabber.org/protocol/disco#info'/>", ROOM)
     features = {child.get("var") for child in next(iter(info)) if child.name == "feature"}
     assert {"urn:xmpp:mam:2", "urn:xmpp:sid:0", "urn:xmpp:occupant-id:0", "muc_open", "vcard-temp"} <= features
+
+
+@pytest.mark.parametrize(
+    ("option", "fields", "listed"),
+    [
+        ("true", {}, [f"{ROOM}/firstwitch"]),
+        ("true", {"publicroom": "0"}, []),
+        ("true", {"membersonly": "1"}, []),
+        ("false", {}, []),
+    ],
+)
+async def test_who_is_in_a_room_is_told_outside_of_it_if_the_operator_wants_it_and_the_room_is_open(
+    make_world: MakeWorld, option: str, fields: dict[str, str], listed: list[str]
+) -> None:
+    """§6.5, §14.4"""
+    world = await make_world(f"[components.muc]\nlist_occupants = {option}\n")
+    await make_room(world, **fields)
+    hag = await world.login("hag66@localhost/pda")
+    items = await hag.request("get", "<query xmlns='http://jabber.org/protocol/disco#items'/>", ROOM)
+    assert [item.get("jid") for item in next(iter(items))] == listed
 
 
 # -- what members miss

@@ -43,7 +43,7 @@ async def test_subscribers_are_notified_until_they_unsubscribe(world: World) -> 
                 f"<item id='{verb}' publisher='admin@localhost'/></items></event></message>"
             )
         await juliet.receives_nothing()
-    assert await items(juliet, "news", SERVICE) == ["unsubscribe", "subscribe"]
+    assert await items(juliet, "news", SERVICE) == ["subscribe", "unsubscribe"]
     assert condition(await juliet.request("set", change, SERVICE)) == ("unexpected-request", "not-subscribed")
 
 

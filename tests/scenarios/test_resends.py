@@ -155,8 +155,19 @@ def test_what_is_of_quite_another_size_is_not_even_read() -> None:
     assert is_same(message.to_bytes("jabber:client"), message)
 
 
+def crash(world: World) -> None:
+    """What is known from memory alone is gone."""
+    world.core.resends._known.clear()
+    world.core.ledger._started = world.core.ledger.newest + 1
+    if (archive := world.core.modules["localhost"].get("archive")) is not None:
+        archive._books.clear()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("more", ["", DELAY])
 @pytest.mark.parametrize("first", ["delivered", "waits"])
-async def test_what_a_crash_made_us_forget_has_the_same_id_when_it_comes_again(world: World, first: str) -> None:
+async def test_what_a_crash_made_us_forget_has_the_same_id_when_it_comes_again(
+    world: World, first: str, more: str
+) -> None:
     """so its receiver shows it once (XEP-0359 §3), and no archive has it twice"""
     await world.account("juliet@localhost")
     if first == "delivered":
@@ -164,8 +175,8 @@ async def test_what_a_crash_made_us_forget_has_the_same_id_when_it_comes_again(w
     romeo = await world.login("romeo@localhost/orchard")
     romeo.send(say("Hi") + say("Ho", origin="o2"))
     await world.settle()
-    world.core.resends._known.clear()
-    romeo.send(say("Hi", more=DELAY) + say("Ho", origin="o2", more=DELAY))
+    crash(world)
+    romeo.send(say("Hi", more=more) + say("Ho", origin="o2", more=more))
     await world.settle()
     if first == "waits":
         juliet = await world.login("juliet@localhost/balcony")
@@ -176,21 +187,58 @@ async def test_what_a_crash_made_us_forget_has_the_same_id_when_it_comes_again(w
         for child in stanza
         if child.name == "stanza-id" and stanza.name == "message"
     ]
-    assert len(ids) == 4
-    assert ids[:2] == ids[2:]
+    assert len(ids) == (2 if first == "waits" else 4)
+    assert ids[:2] == ids[-2:]
     assert len(set(ids)) == 2
     assert {by for by, _ in ids} == {"juliet@localhost"}
     ends = await world.store.archive.page(JULIET, Matching(), limit=10)
     assert len(ends) in (0, 2)
 
 
-async def test_an_id_alone_makes_no_message_the_same(world: World) -> None:
+@pytest.mark.parametrize("more", ["", DELAY])
+async def test_what_waits_and_is_sent_again_after_a_crash_waits_once_and_in_its_order(world: World, more: str) -> None:
+    """for a device may have acknowledged the beginning of what was sent first"""
+    await world.account("juliet@localhost")
+    romeo = await world.login("romeo@localhost/orchard")
+    romeo.send(say("1") + say("2", "o2") + say("3", "o3"))
+    await world.settle()
+    first, *_ = await world.store.offline.load(JULIET, now=0)
+    await world.store.offline.delete([(JULIET, first.id)])
+    crash(world)
+    romeo.send(say("1", more=more) + say("2", "o2") + say("3", "o3", more=more) + say("4", "o4"))
+    await world.settle()
+    assert await world.store.offline.count(JULIET) == 4
+    juliet = await world.login("juliet@localhost/balcony")
+    assert texts(juliet) == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("more", ["", DELAY])
+async def test_an_id_alone_makes_no_message_the_same(world: World, more: str) -> None:
     juliet = await world.login("juliet@localhost/balcony")
     romeo = await world.login("romeo@localhost/orchard")
     romeo.send(say("Hi"))
     await world.settle()
-    world.core.resends._known.clear()
-    romeo.send(say("Ho", more=DELAY))
+    crash(world)
+    romeo.send(say("Ho", more=more))
     await world.settle()
     ids = {child.get("id") for stanza in juliet.inbox for child in stanza if child.name == "stanza-id"}
     assert len(ids) == 2
+
+
+async def test_after_a_crash_only_the_last_messages_are_looked_for_without_a_delay(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "is_managed", True)
+    monkeypatch.setattr("xmpp_server.modules.archive._RECENT", 2)
+    world = await make_world(HOSTS)
+    juliet = await world.login("juliet@localhost/balcony")
+    romeo = await world.login("romeo@localhost/orchard")
+    for number in range(4):
+        romeo.send(say(str(number), f"o{number}"))
+    await world.settle()
+    crash(world)
+    for number in (9, *range(4)):
+        romeo.send(say(str(number), f"o{number}"))
+    await world.settle()
+    ids = [child.get("id") for stanza in juliet.inbox for child in stanza if child.name == "stanza-id"]
+    assert [ids.count(id) for id in ids] == [1, 1, 2, 2, 1, 1, 1, 2, 2]

@@ -48,12 +48,12 @@ async def test_both_stream_features_are_offered_after_authentication_only(world:
 # -- §2.1, §2.2: getting it
 
 
-async def test_the_roster_of_a_new_account_is_empty_and_has_version_0(world: World) -> None:
+async def test_the_roster_of_a_new_account_is_empty_and_has_version_1(world: World) -> None:
     romeo = await world.connect("romeo@localhost/orchard")
     answer = await romeo.request("get", GET)
     query = answer.child("jabber:iq:roster", "query")
     assert query is not None
-    assert query.attrs == {"ver": "0"}
+    assert query.attrs == {"ver": "1"}
     assert not list(query)
 
 
@@ -153,7 +153,7 @@ async def test_a_set_that_breaks_a_rule_gets_its_error_and_changes_nothing(
     await romeo.receives_nothing()
     query = (await romeo.request("get", GET)).child("jabber:iq:roster", "query")
     assert query is not None
-    assert query.attrs == {"ver": "0"}
+    assert query.attrs == {"ver": "1"}
 
 
 async def test_a_full_roster_takes_nobody_more_but_lets_contacts_be_changed(world: World) -> None:
@@ -252,11 +252,23 @@ async def test_without_a_version_of_ours_the_whole_roster_comes(world: World, ve
 
 
 async def test_nothing_comes_for_the_present_version(world: World) -> None:
-    romeo = await changed(world, NURSE)
-    answer = await romeo.request("get", roster(ver="1"))
+    romeo = await changed(world, NURSE, "<item jid='nurse@localhost' name='N'/>")
+    answer = await romeo.request("get", roster(ver="2"))
     assert answer.get("type") == "result"
     assert not list(answer)
     await romeo.receives_nothing()
+
+
+async def test_who_has_the_empty_roster_is_told_of_the_first_change(world: World) -> None:
+    romeo = await changed(world)
+    for expected in ((), (NURSE,)):
+        answer = await romeo.request("get", roster(ver="1"))
+        assert not list(answer)
+        for item in expected:
+            await romeo.receives(push(item, "1"))
+        await romeo.receives_nothing()
+        await romeo.request("set", roster(NURSE))
+        romeo.inbox.clear()
 
 
 async def test_what_has_changed_comes_as_one_push_for_each_contact_in_the_order_of_the_changes(world: World) -> None:
@@ -280,10 +292,10 @@ async def test_what_has_changed_comes_as_one_push_for_each_contact_in_the_order_
 
 
 async def test_after_a_get_by_version_changes_are_pushed(world: World) -> None:
-    romeo = await changed(world, NURSE)
-    await romeo.request("get", roster(ver="1"))
-    await romeo.request("set", roster("<item jid='nurse@localhost' name='N'/>"))
-    await romeo.receives(push("<item jid='nurse@localhost' name='N'/>", "2"))
+    romeo = await changed(world, NURSE, "<item jid='nurse@localhost' name='N'/>")
+    await romeo.request("get", roster(ver="2"))
+    await romeo.request("set", roster("<item jid='nurse@localhost' name='M'/>"))
+    await romeo.receives(push("<item jid='nurse@localhost' name='M'/>", "3"))
 
 
 async def test_a_roster_of_10000_is_sent_whole_and_one_change_of_it_alone(world: World) -> None:

@@ -42,6 +42,9 @@ port = 0
 addresses = ["{address}"]
 [listen.https]
 port = 0
+[components.proxy65]
+port = 0
+host = "{address}"
 """
 
 
@@ -62,6 +65,8 @@ class RunningServer:
         self.direct_tls_port = self._port("c2s direct TLS")
         self.http_port = self._port("http")
         self.https_port = self._port("https")
+        self.component_port = self._port("components")
+        """0, where the test does not ask for it."""
         self.hang_up: list[Callable[[], None]] = []
         """What ends the connections that a test may have left open, so that the server need not wait for them."""
         self._store = store

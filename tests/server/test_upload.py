@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
+import resource
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
+from xml.etree import ElementTree
 
 import aiohttp
 import pytest
 import pytest_asyncio
 import slixmpp
 
-from .conftest import LogIn
+from components.http_upload import HttpUpload
+from components.http_upload import web as upload_web
+from xmpp_server.protocol.jid import JID
+
+from .conftest import LogIn, MakeServer
 from .person import Person
 from .running import ADDRESS, RunningServer
 
@@ -40,6 +49,40 @@ async def slot(person: Person, name: str, size: int, type: str = "") -> tuple[st
 
 def plain(server: RunningServer, url: str) -> str:
     return f"http://{ADDRESS}:{server.http_port}{urlsplit(url).path}"
+
+
+def kept(server: RunningServer) -> list[str]:
+    """The files in the folder."""
+    return sorted(file.name for file in (server.app.config.data / "uploads").iterdir())
+
+
+async def status(server: RunningServer, client: aiohttp.ClientSession, url: str) -> int:
+    async with client.get(plain(server, url)) as answer:
+        return answer.status
+
+
+async def keep_up(server: RunningServer) -> None:
+    """What the component does each minute."""
+    component = server.app.core.components.running["upload.localhost"]
+    assert isinstance(component, HttpUpload)
+    await component.keep_up()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def begin(
+    server: RunningServer, url: str, headers: dict[str, str], size: int
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A PUT whose body is still to come."""
+    reader, writer = await asyncio.open_connection(ADDRESS, server.http_port)
+    lines = [f"PUT {urlsplit(url).path} HTTP/1.1", "Host: a", f"Content-Length: {size}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    return reader, writer
 
 
 async def put(server: RunningServer, client: Any, url: str, headers: dict[str, str], data: Any) -> int:
@@ -99,17 +142,11 @@ async def test_uploaded_pages_cannot_run(server: RunningServer, log_in: LogIn, c
 async def test_an_upload_that_breaks_off_leaves_nothing(server: RunningServer, log_in: LogIn) -> None:
     romeo = await log_in("romeo@localhost/orchard")
     url, headers = await slot(romeo, "a.bin", 500_000)
-    _, writer = await asyncio.open_connection(ADDRESS, server.http_port)
-    lines = [f"PUT {urlsplit(url).path} HTTP/1.1", "Host: a", "Content-Length: 500000"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    writer.write("\r\n".join([*lines, "", ""]).encode() + bytes(300_000))
-    folder = server.app.config.data / "uploads"
-    async with asyncio.timeout(20):
-        while not list(folder.iterdir()):
-            await asyncio.sleep(0.01)
-        writer.transport.abort()
-        while list(folder.iterdir()):
-            await asyncio.sleep(0.01)
+    _, writer = await begin(server, url, headers, 500_000)
+    writer.write(bytes(300_000))
+    await until(lambda: bool(kept(server)))
+    writer.transport.abort()
+    await until(lambda: not kept(server))
 
 
 async def test_the_quota_of_a_day_and_large_files_get_their_errors(server: RunningServer, log_in: LogIn) -> None:
@@ -123,3 +160,184 @@ async def test_the_quota_of_a_day_and_large_files_get_their_errors(server: Runni
         await slot(romeo, "a.bin", 100)
     assert error.value.condition == "resource-constraint"
     assert error.value.iq.xml.find(f".//{{{NS}}}retry").get("stamp").endswith("Z")
+
+
+async def test_a_slow_upload_is_ended_with_an_error_and_leaves_nothing(
+    server: RunningServer, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_web, "_SECONDS", 0.5)
+    romeo = await log_in("romeo@localhost/orchard")
+    url, headers = await slot(romeo, "a.bin", 500_000)
+    reader, writer = await begin(server, url, headers, 500_000)
+    writer.write(bytes(300_000))
+    async with asyncio.timeout(20):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+    assert kept(server) == []
+    writer.close()
+
+
+async def test_two_cannot_fill_a_slot_at_the_same_time(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
+) -> None:
+    romeo = await log_in("romeo@localhost/orchard")
+    url, headers = await slot(romeo, "a.bin", 500_000)
+    reader, writer = await begin(server, url, headers, 500_000)
+    writer.write(bytes(300_000))
+    await until(lambda: bool(kept(server)))
+    assert await put(server, client, url, headers, b"x" * 500_000) == 409
+    writer.write(bytes(200_000))
+    async with asyncio.timeout(20):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201")
+    writer.close()
+    async with client.get(plain(server, url)) as answer:
+        assert await answer.read() == bytes(500_000)
+
+
+async def test_a_disk_that_is_full_is_told_of_and_nothing_is_left(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
+) -> None:
+    """As the system tells it of a file that may not grow: the same way, and no other program has to suffer."""
+    romeo = await log_in("romeo@localhost/orchard")
+    size = 20_000_000
+    url, headers = await slot(romeo, "a.bin", size)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, hard))
+    try:
+        assert await put(server, client, url, headers, bytes(size)) == 507
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert kept(server) == []
+    assert await put(server, client, url, headers, bytes(size)) == 201
+
+
+async def test_what_a_crash_left_of_an_upload_goes_at_the_start(make_server: MakeServer) -> None:
+    server = await make_server()
+    await server.stop()
+    folder = server.app.config.data / "uploads"
+    (folder / ("a" * 32 + ".part")).write_bytes(b"half of it")
+    (folder / ("b" * 32)).write_bytes(b"whole")
+    server = await make_server()
+    assert kept(server) == ["b" * 32]
+
+
+async def test_files_of_a_removed_account_cannot_be_had_any_more_and_their_bytes_go(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
+) -> None:
+    romeo = await log_in("romeo@localhost/orchard")
+    url, headers = await slot(romeo, "a.bin", 3)
+    assert await put(server, client, url, headers, b"abc") == 201
+    await server.store.accounts.delete(JID.parse("romeo@localhost"))
+    assert await status(server, client, url) == 404
+    await server.account("romeo")
+    assert await status(server, client, url) == 404
+    await keep_up(server)
+    assert kept(server) == []
+
+
+async def test_an_ephemeral_file_ends_when_it_was_told_to(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
+) -> None:
+    """§4.3"""
+    romeo = await log_in("romeo@localhost/orchard")
+    end = time.time() + 3
+    stamp = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    iq = romeo.make_iq_get(ito="upload.localhost")
+    iq.append(ElementTree.fromstring(
+        f"<request xmlns='{NS}' filename='a.png' size='3' content-type='image/png'>"
+        f"<ephemeral xmlns='urn:xmpp:http:upload:purpose:0' expire-before='{stamp}'/></request>"
+    ))  # fmt: skip
+    answer = await iq.send(timeout=20)
+    asked = answer.xml.find(f".//{{{NS}}}put")
+    url, headers = asked.get("url"), {"Authorization": asked[0].text}
+    assert await put(server, client, url, headers, b"abc") == 201
+    async with client.get(plain(server, url)) as answer:
+        assert answer.status == 200
+        assert int(answer.headers["Cache-Control"].partition("max-age=")[2].partition(",")[0]) <= 3
+        expires = parsedate_to_datetime(answer.headers["Expires"]).timestamp()
+        assert expires <= end
+    await asyncio.sleep(end - time.time())
+    assert await status(server, client, url) == 404
+    assert await put(server, client, url, headers, b"abc") == 409
+    await keep_up(server)
+    assert kept(server) == []
+
+
+async def test_a_new_file_of_a_profile_takes_the_place_of_the_former(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
+) -> None:
+    """§4.2: kept without an end until then"""
+    romeo = await log_in("romeo@localhost/orchard")
+    urls = []
+    for _ in range(2):
+        iq = romeo.make_iq_get(ito="upload.localhost")
+        iq.append(ElementTree.fromstring(
+            f"<request xmlns='{NS}' filename='a.png' size='3'>"
+            "<profile xmlns='urn:xmpp:http:upload:purpose:0'/></request>"
+        ))  # fmt: skip
+        asked = (await iq.send(timeout=20)).xml.find(f".//{{{NS}}}put")
+        urls.append(asked.get("url"))
+        assert await put(server, client, urls[-1], {"Authorization": asked[0].text}, b"abc") == 201
+    assert await status(server, client, urls[0]) == 404
+    async with client.get(plain(server, urls[1])) as answer:
+        assert answer.status == 200
+        assert "Expires" not in answer.headers
+    await keep_up(server)
+    assert len(kept(server)) == 1
+
+
+async def test_pages_of_other_origins_may_upload_and_download(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
+) -> None:
+    """§7: CORS"""
+    romeo = await log_in("romeo@localhost/orchard")
+    url, headers = await slot(romeo, "a.png", 3, "image/png")
+    origin = {"Origin": "https://web.example"}
+    asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization,content-type"}
+    async with client.options(plain(server, url), headers=origin | asked) as answer:
+        assert answer.status == 204
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert {"PUT", "GET", "HEAD"} <= set(answer.headers["Access-Control-Allow-Methods"].split(", "))
+        assert {"Authorization", "Content-Type"} <= set(answer.headers["Access-Control-Allow-Headers"].split(", "))
+    async with client.put(
+        plain(server, url), data=b"abc", headers=headers | origin | {"Content-Type": "image/png"}
+    ) as put:
+        assert (put.status, put.headers["Access-Control-Allow-Origin"]) == (201, "*")
+    async with client.get(plain(server, url), headers=origin) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Content-Length" in answer.headers["Access-Control-Expose-Headers"]
+
+
+async def test_conditions_and_ranges_of_a_download_are_as_http_has_them(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
+) -> None:
+    """RFC 9110 §13, §14"""
+    romeo = await log_in("romeo@localhost/orchard")
+    data = bytes(range(256))
+    url, headers = await slot(romeo, "a.png", len(data), "image/png")
+    assert await status(server, client, url) == 404
+    assert await put(server, client, url, headers, data) == 201
+    async with client.head(plain(server, url)) as answer:
+        etag = answer.headers["ETag"]
+        assert etag == f'"{hashlib.sha256(data).hexdigest()}"'
+        assert answer.headers["Accept-Ranges"] == "bytes"
+    for asked, (code, expected) in {
+        ("Range", "bytes=0-0"): (206, data[:1]),
+        ("Range", "bytes=250-999"): (206, data[250:]),
+        ("Range", "bytes=-300"): (206, data),
+        ("Range", "bytes=5-4"): (416, b""),
+        ("Range", "bytes=-0"): (416, b""),
+        ("Range", "bytes=0-1,5-6"): (200, data),
+        ("Range", "bits=0-1"): (200, data),
+        ("Range", "bytes=-"): (416, b""),
+        ("If-None-Match", "*"): (304, b""),
+        ("If-None-Match", f'"x", W/{etag}'): (304, b""),
+        ("If-None-Match", '"x"'): (200, data),
+    }.items():
+        async with client.get(plain(server, url), headers=dict([asked])) as answer:
+            assert (answer.status, await answer.read()) == (code, expected), asked
+    async with client.get(plain(server, url), headers={"Range": "bytes=1-2", "If-Range": '"x"'}) as answer:
+        assert (answer.status, await answer.read()) == (200, data)
+    async with client.get(plain(server, url), headers={"Range": "bytes=1-2", "If-Range": etag}) as answer:
+        assert (answer.status, answer.headers["Content-Range"]) == (206, "bytes 1-2/256")
+    for path in (url.rpartition("/")[0], url + "x", url.replace("a.png", "b.png")):
+        assert await status(server, client, path) == 404

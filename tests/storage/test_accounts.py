@@ -12,7 +12,8 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.accounts import AccountEntry
 from xmpp_server.storage.errors import AccountExists, NoSuchAccount
 from xmpp_server.storage.offline import Message
-from xmpp_server.storage.pubsub import Item, Subscription
+from xmpp_server.storage.pubsub import NewNode, Relations, Storing
+from xmpp_server.storage.pubsub_tables import Item, Subscription
 from xmpp_server.storage.reports import Report
 from xmpp_server.storage.roster import RosterItem
 from xmpp_server.storage.sessions import SavedSession
@@ -118,9 +119,14 @@ async def test_a_deleted_account_leaves_no_row_in_any_table_and_others_keep_thei
         await store.sessions.write([SavedSession(account, b"key", 1, 2)])
         await store.vcards.save(account, b"<vCard/>", "00ff")
         await store.private_xml.save(account, {"a": b"<a/>"}, most=1, octets=100)
-        await store.pubsub.create(account, "n", b"{}", account, most=1)
-        await store.pubsub.publish(account, "n", [Item("1", b"", other)], keep=1)
-        await store.pubsub.subscribe(account, "n", Subscription(other, "1"), most=1)
+        new, subscription = NewNode(b"{}", account, 1), Subscription(other, "1")
+        await store.pubsub.create(account, "n", new)
+        await store.pubsub.publish(
+            account, "n", [Item("1", b"", other)], account, lambda row, new=new: Storing(1, 0, False, new)
+        )
+        await store.pubsub.relate(
+            account, "n", other, lambda row, one=subscription: Relations({one.jid: one}, {}, most=1)
+        )
     await store.database.lazy.flush()
     before = await _owners(database_url)
     owned = {table for table, rows in before.items() if rows}

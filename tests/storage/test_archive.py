@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import pytest
 
 from tests.storage.conftest import JULIET, ROMEO
 from tests.storage.raw import query
+from tests.waiting import until
 from xmpp_server.app.upkeep import Periods, purge_archives
 from xmpp_server.protocol.archive_preferences import Preferences
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.archive import LAST, ArchivedMessage, Found, Matching
-from xmpp_server.storage.errors import DatabaseClosed, NoSuchAccount
+from xmpp_server.storage.archive_writer import is_refused
+from xmpp_server.storage.batch import Unit
+from xmpp_server.storage.errors import DatabaseClosed, NoSuchAccount, Unavailable
 from xmpp_server.storage.store import Store
 
 DAY = 86_400_000_000
@@ -62,15 +66,14 @@ async def test_many_at_once_are_all_there(store: Store, romeo: JID) -> None:
 
 async def test_one_account_that_is_gone_harms_no_other(store: Store, romeo: JID) -> None:
     nobody = JID.parse("nobody@montague.example")
-    outcomes = await asyncio.gather(
-        *(
-            store.archive.add(account, number, b"x", at=number, peer=BALCONY)
-            for number in (1, 2)
-            for account in (romeo, nobody)
-        ),
-        return_exceptions=True,
-    )
-    assert [type(outcome) for outcome in outcomes] == [type(None), NoSuchAccount] * 2
+    commits = [
+        store.archive.add(account, number, b"x", at=number, peer=BALCONY)
+        for number in (1, 2)
+        for account in (romeo, nobody)
+    ]
+    refused = await commits[-1]
+    assert all(commit.done() for commit in commits)
+    assert [is_refused(account, n, refused) for n in (1, 2) for account in (romeo, nobody)] == [False, True] * 2
     assert await numbers(store, Matching()) == [1, 2]
 
 
@@ -82,7 +85,9 @@ async def test_it_is_committed_when_it_is_done(store: Store, romeo: JID, databas
 async def test_who_does_not_wait_any_more_harms_nobody(store: Store, romeo: JID) -> None:
     first = store.archive.add(romeo, 1, b"x", at=1, peer=BALCONY)
     second = store.archive.add(romeo, 2, b"x", at=2, peer=BALCONY)
-    first.cancel()
+    waiting = asyncio.ensure_future(asyncio.wait_for(first, 60))
+    await asyncio.sleep(0)
+    waiting.cancel()
     await second
     assert await numbers(store, Matching()) == [1, 2]
 
@@ -245,3 +250,69 @@ async def test_preferences_come_back_as_they_were_saved(store: Store, romeo: JID
         assert await store.archive_preferences.load(romeo) == chosen
     with pytest.raises(NoSuchAccount):
         await store.archive_preferences.save(JULIET, Preferences())
+
+
+# -- a database that is away
+
+
+async def test_what_cannot_be_committed_is_tried_again_and_what_comes_later_stays_behind_it(
+    store: Store, romeo: JID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xmpp_server.storage.patience._PAUSES", (0.01,))
+    commit = store.database._driver.commit
+    outcomes = ["fails", "fails", "nobody knows", "commits"]
+    done: list[int] = []
+
+    async def sometimes(units: Sequence[Unit]) -> None:
+        outcome = outcomes.pop(0) if outcomes else "commits"
+        if outcome != "fails":
+            await commit(units)
+        if outcome != "commits":
+            for unit in units:
+                unit.error = Unavailable("away")
+
+    monkeypatch.setattr(store.database._driver, "commit", sometimes)
+    first = store.archive.add(romeo, 1, b"x", at=1, peer=BALCONY)
+    first.add_done_callback(lambda _: done.append(1))
+    await until(lambda: len(outcomes) < 4)  # it is being written
+    second = store.archive.add(romeo, 2, b"x", at=2, peer=BALCONY)
+    second.add_done_callback(lambda _: done.append(2))
+    assert second is not first
+    assert await second == ()
+    assert done == [1, 2]
+    assert await numbers(store, Matching()) == [1, 2]
+    assert outcomes == []
+
+
+async def test_what_waits_for_a_database_has_a_bound(store: Store, romeo: JID, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xmpp_server.storage.archive_writer._MOST", 5_000)
+    commits = [store.archive.add(romeo, n, b"x" * 500, at=n, peer=BALCONY) for n in range(1, 7)]
+    with pytest.raises(Unavailable):
+        store.archive.add(romeo, 7, b"x", at=7, peer=BALCONY)
+    await commits[-1]
+    await store.archive.add(romeo, 8, b"x", at=8, peer=BALCONY)
+    assert await numbers(store, Matching()) == [1, 2, 3, 4, 5, 6, 8]
+
+
+async def test_the_end_of_the_server_is_told_to_those_who_wait(
+    store: Store, romeo: JID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xmpp_server.storage.patience._PAUSES", (0.01,))
+
+    async def away(units: Sequence[Unit]) -> None:
+        for unit in units:
+            unit.error = Unavailable("away")
+
+    monkeypatch.setattr(store.database._driver, "commit", away)
+    commit = store.archive.add(romeo, 1, b"x", at=1, peer=BALCONY)
+    await asyncio.sleep(0.02)
+    await store.close()
+    with pytest.raises(DatabaseClosed):
+        await commit
+
+
+async def test_the_last_messages_have_their_marks(store: Store, romeo: JID) -> None:
+    await add(store, 1, 2, mark=5)
+    await add(store, 3)
+    assert await store.archive.recent(romeo, 2) == [(3, None), (2, 5)]
+    assert await store.archive.recent(JULIET, 2) == []

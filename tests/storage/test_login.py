@@ -35,7 +35,7 @@ async def test_an_account_goes_online_with_what_its_repositories_hold(store: Sto
     await store.vcards.save(romeo, b"<vCard/>", "00ff")
     state = await store.login_state(romeo)
     assert state == LoginState(await store.rosters.load(romeo), blocked, 3, "00ff")
-    assert state.roster.version == 3
+    assert state.roster.version == 4
     assert set(state.roster.items) == {JULIET, waiting}
 
 

@@ -8,7 +8,19 @@ from tests.storage.conftest import JULIET, ROMEO
 from tests.storage.raw import query
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.errors import NoSuchAccount
-from xmpp_server.storage.pubsub import INTERESTS, Item, NodeExists, NoSuchNode, Subscription, TooManyNodes
+from xmpp_server.storage.pubsub import (
+    IDS,
+    NewNode,
+    NodeExists,
+    NoSuchNode,
+    OfSomebodyElse,
+    Relations,
+    Storing,
+    TooManyNodes,
+    TooManyRelations,
+)
+from xmpp_server.storage.pubsub_last_items import INTERESTS
+from xmpp_server.storage.pubsub_tables import Item, Subscription
 from xmpp_server.storage.roster import RosterItem
 from xmpp_server.storage.store import Store
 
@@ -19,89 +31,172 @@ def item(id: str, payload: bytes = b"<x xmlns='x:y'/>") -> Item:
     return Item(id, payload, ROMEO, 5)
 
 
-async def ids(store: Store, owner: JID, node: str, limit: int = 1000) -> list[str]:
-    return [item.id for item in await store.pubsub.items(owner, node, limit)]
+def new(creator: JID = ROMEO, most: int = 9) -> NewNode:
+    return NewNode(b"{}", creator, most)
+
+
+async def publish(
+    store: Store, owner: JID, node: str, *items: Item, keep: int = 9, since: int = 0, own: bool = False
+) -> None:
+    storing = Storing(keep, since, own, new(items[0].publisher))
+    await store.pubsub.publish(owner, node, items, items[0].publisher, lambda row: storing)
+
+
+async def ids(store: Store, owner: JID, node: str) -> list[str]:
+    return [entry.id for entry in await store.pubsub.contents(owner, node)]
 
 
 async def test_a_node_is_made_once_and_its_creator_owns_it(store: Store, romeo: JID) -> None:
-    await store.pubsub.create(romeo, "n", b"{}", romeo, most=1)
+    await store.pubsub.create(romeo, "n", new(most=1))
     with pytest.raises(NodeExists):
-        await store.pubsub.create(romeo, "n", b"{}", romeo, most=1)
+        await store.pubsub.create(romeo, "n", new(most=1))
     with pytest.raises(TooManyNodes):
-        await store.pubsub.create(romeo, "m", b"{}", romeo, most=1)
-    row = await store.pubsub.node(romeo, "n")
+        await store.pubsub.create(romeo, "m", new(most=1))
+    row = await store.pubsub.node(romeo, "n", JULIET)
     assert row is not None
     assert row.affiliations == {romeo: "owner"}
-    assert await store.pubsub.node(romeo, "m") is None
+    assert await store.pubsub.node(romeo, "m", romeo) is None
 
 
 async def test_nobody_who_does_not_exist_has_nodes_but_a_service_has(store: Store) -> None:
     with pytest.raises(NoSuchAccount):
-        await store.pubsub.publish(ROMEO, "n", [item("1")], keep=1, create=(b"{}", ROMEO, 9))
+        await publish(store, ROMEO, "n", item("1"))
     with pytest.raises(NoSuchNode):
-        await store.pubsub.publish(SERVICE, "n", [item("1")], keep=1)
-    await store.pubsub.create(SERVICE, "n", b"{}", ROMEO, most=9)
-    await store.pubsub.publish(SERVICE, "n", [item("1")], keep=1)
+        await store.pubsub.publish(SERVICE, "n", [item("1")], ROMEO, lambda row: Storing(1))
+    await store.pubsub.create(SERVICE, "n", new())
+    await publish(store, SERVICE, "n", item("1"))
     assert await ids(store, SERVICE, "n") == ["1"]
 
 
 async def test_items_are_replaced_by_their_ids_and_the_oldest_go(store: Store, romeo: JID) -> None:
-    await store.pubsub.publish(romeo, "n", [item("1"), item("2"), item("3")], keep=3, create=(b"{}", romeo, 9))
-    await store.pubsub.publish(romeo, "n", [item("1", b"<new xmlns='x:y'/>")], keep=3)
-    assert await ids(store, romeo, "n") == ["1", "3", "2"]
-    assert (await store.pubsub.item(romeo, "n", "1")).payload == b"<new xmlns='x:y'/>"  # type: ignore[union-attr]
-    await store.pubsub.publish(romeo, "n", [item("4")], keep=2)
-    assert await ids(store, romeo, "n") == ["4", "1"]
-    await store.pubsub.publish(romeo, "n", [item("5")], keep=0)
-    assert await ids(store, romeo, "n") == ["4", "1"]
+    await publish(store, romeo, "n", item("1"), item("2"), item("3"), keep=3)
+    await publish(store, romeo, "n", item("1", b"<new xmlns='x:y'/>"), keep=3)
+    assert await ids(store, romeo, "n") == ["2", "3", "1"]
+    assert [each.payload for each in await store.pubsub.named(romeo, "n", ["1"])] == [b"<new xmlns='x:y'/>"]
+    await publish(store, romeo, "n", item("4"), keep=2)
+    assert await ids(store, romeo, "n") == ["1", "4"]
+    await publish(store, romeo, "n", item("5"), keep=0)
+    assert await ids(store, romeo, "n") == ["1", "4"]
     assert await store.pubsub.retract(romeo, "n", ["4", "9"]) == ["4"]
     await store.pubsub.purge(romeo, "n")
     assert await ids(store, romeo, "n") == []
 
 
+async def test_items_are_found_by_their_ids_in_the_order_of_the_ids(store: Store, romeo: JID) -> None:
+    many = [str(number) for number in range(IDS + 5)]
+    await publish(store, romeo, "n", *map(item, many), keep=99)
+    backwards = many[::-1]
+    found = await store.pubsub.named(romeo, "n", [*backwards, "none", backwards[0]])
+    assert [each.id for each in found] == backwards
+    assert await store.pubsub.retract(romeo, "n", many) == many
+
+
+async def test_a_part_of_the_items_is_read_by_their_places(store: Store, romeo: JID) -> None:
+    await publish(store, romeo, "n", item("1"), item("2", b"x" * 5), item("3"))
+    first, second, third = await store.pubsub.contents(romeo, "n")
+    assert (second.id, second.octets, second.at) == ("2", 5, 5)
+    found = await store.pubsub.between(romeo, "n", first.n, second.n)
+    assert [each.id for each in found] == ["1", "2"]
+    assert [each.n for each in await store.pubsub.newest(romeo, "n")] == [third.n]
+
+
+async def test_items_that_are_too_old_go(store: Store, romeo: JID) -> None:
+    await publish(store, romeo, "n", Item("old", b"", romeo, 5), Item("new", b"", romeo, 10))
+    await publish(store, romeo, "n", Item("newest", b"", romeo, 11), since=6)
+    assert await ids(store, romeo, "n") == ["new", "newest"]
+    await store.pubsub.expire(romeo, "n", 11)
+    assert await ids(store, romeo, "n") == ["newest"]
+
+
+async def test_items_of_others_are_not_replaced_and_not_retracted(store: Store, romeo: JID) -> None:
+    await publish(store, romeo, "n", item("1"))
+    juliets = Item("1", b"", JULIET, 5)
+    with pytest.raises(OfSomebodyElse):
+        await publish(store, romeo, "n", juliets, own=True)
+    with pytest.raises(OfSomebodyElse):
+        await store.pubsub.retract(romeo, "n", ["1"], JULIET)
+    await publish(store, romeo, "n", juliets)
+    assert await store.pubsub.retract(romeo, "n", ["1"], JULIET) == ["1"]
+
+
+async def test_what_is_refused_by_the_node_changes_nothing(store: Store, romeo: JID) -> None:
+    def refuse(row: object) -> Storing:
+        raise PermissionError
+
+    await publish(store, romeo, "n", item("1"))
+    with pytest.raises(PermissionError):
+        await store.pubsub.publish(romeo, "n", [item("2")], JULIET, refuse)
+    assert await ids(store, romeo, "n") == ["1"]
+
+
 async def test_many_who_publish_at_once_take_turns(store: Store, romeo: JID, database_url: str) -> None:
     other = await Store.open(database_url)  # another process
-    await store.pubsub.create(romeo, "n", b"{}", romeo, most=9)
+    await store.pubsub.create(romeo, "n", new())
     try:
         await asyncio.gather(
-            *(
-                each.pubsub.publish(romeo, "n", [item(f"{number}")], keep=10)
-                for number, each in enumerate([store, other] * 20)
-            )
+            *(publish(each, romeo, "n", item(f"{number}"), keep=10) for number, each in enumerate([store, other] * 20))
         )
     finally:
         await other.close()
-    assert len(await ids(store, romeo, "n")) == 10
-    numbers = [found.n for found in await store.pubsub.items(romeo, "n", 10)]
-    assert numbers == list(range(40, 30, -1))
+    assert [entry.n for entry in await store.pubsub.contents(romeo, "n")] == list(range(31, 41))
 
 
-async def test_a_node_always_has_an_owner(store: Store, romeo: JID) -> None:
-    await store.pubsub.create(romeo, "n", b"{}", romeo, most=9)
-    assert not await store.pubsub.affiliate(romeo, "n", {romeo: "none"})
-    assert await store.pubsub.affiliate(romeo, "n", {JULIET: "owner", romeo: "none"})
-    row = await store.pubsub.node(romeo, "n")
-    assert row is not None
-    assert row.affiliations == {JULIET: "owner"}
+async def test_a_change_sees_what_is_there_and_owners_are_always_seen(store: Store, romeo: JID) -> None:
+    await store.pubsub.create(romeo, "n", new())
+    await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations({}, {JULIET: "member"}, 9))
+    before = await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations({}, {JULIET: "owner"}, 9))
+    assert before.affiliations == {romeo: "owner", JULIET: "member"}
+    assert await store.pubsub.affiliates(romeo, "n") == sorted([(romeo, "owner"), (JULIET, "owner")], key=str)
+    await store.pubsub.relate(romeo, "n", romeo, lambda row: Relations({}, {romeo: "none"}))
+    assert await store.pubsub.affiliates(romeo, "n") == [(JULIET, "owner")]
     assert await store.pubsub.affiliations(romeo, JULIET) == [("n", "owner")]
+    with pytest.raises(NoSuchNode):
+        await store.pubsub.relate(romeo, "m", JULIET, lambda row: Relations())
 
 
-async def test_subscriptions_have_a_limit(store: Store, romeo: JID) -> None:
-    await store.pubsub.create(romeo, "n", b"{}", romeo, most=9)
-    assert await store.pubsub.subscribe(romeo, "n", Subscription(JULIET, "a"), most=1)
-    assert await store.pubsub.subscribe(romeo, "n", Subscription(JULIET, "a", "pending"), most=1)
-    assert not await store.pubsub.subscribe(romeo, "n", Subscription(romeo, "b"), most=1)
-    assert await store.pubsub.subscriptions(romeo) == [("n", Subscription(JULIET, "a", "pending"))]
-    assert await store.pubsub.unsubscribe(romeo, "n", JULIET)
-    assert not await store.pubsub.unsubscribe(romeo, "n", JULIET)
+async def test_subscriptions_and_affiliations_have_a_limit(store: Store, romeo: JID) -> None:
+    def put(*subscriptions: Subscription) -> Relations:
+        return Relations({each.jid: each for each in subscriptions}, most=1)
+
+    await store.pubsub.create(romeo, "n", new())
+    await store.pubsub.relate(romeo, "n", JULIET, lambda row: put(Subscription(JULIET, "a")))
+    pending = Subscription(JULIET, "a", "pending", b"{}")
+    await store.pubsub.relate(romeo, "n", JULIET, lambda row: put(pending))
+    with pytest.raises(TooManyRelations):
+        await store.pubsub.relate(romeo, "n", romeo, lambda row: put(Subscription(romeo, "b")))
+    with pytest.raises(TooManyRelations):
+        await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations({}, {JULIET: "member"}, 1))
+    assert await store.pubsub.subscriptions(romeo, JULIET) == [("n", pending)]
+    assert await store.pubsub.pending(romeo, romeo) == ["n"]
+    assert await store.pubsub.pending(romeo, JULIET) == []
+    await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations(dict.fromkeys(row.subscriptions)))
+    assert await store.pubsub.count_subscribers(romeo, "n") == 0
+
+
+async def test_an_address_has_the_subscriptions_of_its_resources_alone(store: Store, romeo: JID) -> None:
+    def put(jid: JID) -> Relations:
+        return Relations({jid: Subscription(jid, "x")}, most=9)
+
+    await store.pubsub.create(romeo, "n", new())
+    addresses = [JID.parse(text) for text in ("a@b", "a@b/c", "a@b/d", "a@b-c/d", "a@b.c", "a@b0")]
+    for jid in addresses:
+        await store.pubsub.relate(romeo, "n", jid.bare, lambda row, jid=jid: put(jid))  # type: ignore[misc]
+    row = await store.pubsub.node(romeo, "n", addresses[0])
+    assert row is not None
+    assert set(row.subscriptions) == set(addresses[:3])
+    assert [each.jid for _, each in await store.pubsub.subscriptions(romeo, addresses[0])] == addresses[:3]
+    first = await store.pubsub.subscribers(romeo, "n", "", 4)
+    rest = await store.pubsub.subscribers(romeo, "n", str(first[-1].jid), 4)
+    assert {each.jid for each in (*first, *rest)} == set(addresses)
 
 
 async def test_nodes_go_with_all_that_hangs_on_them_and_with_their_account(
     store: Store, romeo: JID, database_url: str
 ) -> None:
+    subscribed = Relations({JULIET: Subscription(JULIET, "a")}, most=1)
     for node in ("n", "m"):
-        await store.pubsub.publish(romeo, node, [item("1")], keep=1, create=(b"{}", romeo, 9))
-        await store.pubsub.subscribe(romeo, node, Subscription(JULIET, "a"), most=1)
+        await publish(store, romeo, node, item("1"))
+        await store.pubsub.relate(romeo, node, JULIET, lambda row: subscribed)
     assert await store.pubsub.delete(romeo, "n")
     assert not await store.pubsub.delete(romeo, "n")
     await store.accounts.delete(romeo)
@@ -115,7 +210,8 @@ async def test_last_items_are_those_of_oneself_and_of_who_shows_its_presence(sto
     for owner in (romeo, JULIET):
         for node in (nodes[0], nodes[-1], "other"):
             for id in ("1", "2"):
-                await store.pubsub.publish(owner, node, [item(id)], keep=2, create=(b"{}", owner, 99))
+                storing = Storing(2, create=new(owner, 99))
+                await store.pubsub.publish(owner, node, [item(id)], owner, lambda row, storing=storing: storing)  # type: ignore[misc]
     viewer = romeo.with_resource("orchard")
     own = [(romeo, nodes[0], "2"), (romeo, nodes[-1], "2")]
     found = await store.pubsub.last_items(viewer, nodes)

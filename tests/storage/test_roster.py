@@ -48,21 +48,21 @@ async def test_a_removed_contact_is_gone_and_removing_it_again_changes_nothing(s
     assert await store.rosters.remove(romeo, ROMEO) == 2
 
 
-async def test_a_request_that_waits_is_kept_and_changes_no_version(store: Store, romeo: JID) -> None:
-    assert await store.rosters.put(romeo, WAITING) == 0
-    assert await store.rosters.load(romeo) == Roster(0, {JULIET: WAITING})
+async def test_a_request_that_waits_is_kept_and_is_no_change_that_is_told(store: Store, romeo: JID) -> None:
+    assert await store.rosters.put(romeo, WAITING) == 1
+    assert await store.rosters.load(romeo) == Roster(1, {JULIET: WAITING})
     assert await store.rosters.changes_since(romeo, 0) == []
-    assert await store.rosters.remove(romeo, JULIET) == 0
-    assert await store.rosters.load(romeo) == Roster(0, {})
+    assert await store.rosters.remove(romeo, JULIET) == 1
+    assert await store.rosters.load(romeo) == Roster(1, {})
 
 
 async def test_a_request_of_somebody_who_was_removed_leaves_the_removal_known(store: Store, romeo: JID) -> None:
     await store.rosters.put(romeo, RosterItem(JULIET))
     await store.rosters.remove(romeo, JULIET)
-    assert await store.rosters.put(romeo, WAITING) == 2
+    assert await store.rosters.put(romeo, WAITING) == 3
     assert (await store.rosters.load(romeo)).items[JULIET].pending_in == WAITING.pending_in
     assert await store.rosters.changes_since(romeo, 1) == [replace(WAITING, version=2)]
-    assert await store.rosters.remove(romeo, JULIET) == 2
+    assert await store.rosters.remove(romeo, JULIET) == 3
     assert (await store.rosters.load(romeo)).items == {}
     assert await store.rosters.changes_since(romeo, 1) == [RosterItem(JULIET, listed=False, version=2)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -36,16 +37,54 @@ async def test_what_was_asked_for_in_a_day_counts_for_the_quota_and_the_error_te
     await store.uploads.reserve(slot(romeo, "c", 1000 + DAY), quota=100)
 
 
-async def test_what_expired_or_lost_its_account_is_gone_until_it_is_deleted(store: Store, romeo: JID) -> None:
+async def test_a_file_that_expired_is_gone_and_its_slot_a_day_later(store: Store, romeo: JID) -> None:
     await store.uploads.reserve(slot(romeo, "a"), quota=0)
     await store.uploads.reserve(slot(romeo, "b", 2000), quota=0)
-    assert [upload.id for upload in await store.uploads.gone(now=1300 + DAY)] == ["a"]
-    await store.accounts.delete(romeo)
-    assert await store.uploads.find("b") is None
-    gone = await store.uploads.gone(now=DAY)
-    assert {upload.id for upload in gone} == {"a", "b"}
-    await store.uploads.delete(gone)
+    await store.uploads.fill(slot(romeo, "b", 2000), sha256=b"x", now=2100, expires=5000)
+    assert await store.uploads.gone(now=4999) == []
+    gone = await store.uploads.gone(now=5000)
+    assert [upload.id for upload in gone] == ["b"]
+    await store.uploads.removed(gone, now=5000)
+    emptied = await store.uploads.find("b")
+    assert emptied is not None
+    assert (emptied.sha256, emptied.uploaded_at, emptied.expires_at) == (None, None, 5000)
+    assert [upload.id for upload in await store.uploads.gone(now=4999 + DAY)] == ["a"]
+    gone = await store.uploads.gone(now=5000 + DAY)
+    assert [upload.id for upload in gone] == ["a", "b"]
+    await store.uploads.removed(gone, now=5000 + DAY)
     assert await store.uploads.gone(now=NEVER) == []
+
+
+async def test_what_was_removed_in_the_last_day_still_counts_for_the_quota(store: Store, romeo: JID) -> None:
+    await store.uploads.reserve(slot(romeo, "a"), quota=60)
+    await store.uploads.fill(slot(romeo, "a"), sha256=b"x", now=1100, expires=1200)
+    await store.uploads.removed(await store.uploads.gone(now=1200), now=1200)
+    with pytest.raises(QuotaExceeded):
+        await store.uploads.reserve(slot(romeo, "b", 2000), quota=60)
+
+
+async def test_a_file_that_came_while_its_slot_was_being_removed_keeps_its_row(store: Store, romeo: JID) -> None:
+    await store.uploads.reserve(slot(romeo), quota=0)
+    gone = await store.uploads.gone(now=1300 + DAY)
+    assert await store.uploads.fill(slot(romeo), sha256=b"x", now=1100, expires=NEVER)
+    await store.uploads.removed(gone, now=1300 + DAY)
+    assert await store.uploads.find("a") is not None
+
+
+async def test_the_files_of_an_account_expire_with_it_also_if_another_takes_its_name(store: Store, romeo: JID) -> None:
+    at = time.time_ns() // 1000
+    for id in ("a", "b"):
+        await store.uploads.reserve(slot(romeo, id, at), quota=0)
+    await store.uploads.fill(slot(romeo, "a"), sha256=b"x", now=at, expires=NEVER)
+    await store.accounts.delete(romeo)
+    assert await store.uploads.find("a") is None
+    assert not await store.uploads.fill(slot(romeo, "b"), sha256=b"x", now=at, expires=NEVER)
+    await store.accounts.create(romeo, {})
+    found = await store.uploads.find("a")
+    assert found is not None
+    now = time.time_ns() // 1000
+    assert found.expires_at <= now
+    assert [upload.id for upload in await store.uploads.gone(now=now)] == ["a"]
 
 
 async def test_a_new_picture_of_a_profile_lets_the_former_expire(store: Store, romeo: JID) -> None:

@@ -319,3 +319,27 @@ def test_without_a_first_key_keys_are_not_asked_for(peer: Peer) -> None:
     peer.ask(1, b"<a/>", key="anything")
     peer.ask(2, b"<a/>")
     assert not peer.session.over
+
+
+# -- what has to wait
+
+
+def test_a_request_that_is_not_handled_yet_is_not_answered(peer: Peer) -> None:
+    """So no more come than the window holds."""
+    session = peer.session
+    for offset in (1, 2):
+        session.receive(Request({"rid": str(RID + offset), "sid": "sid"}, False, b"<a/>"), str(offset), 10)
+    assert session.next_request() is not None
+    session.say([b"<a xmlns='x'/>"])
+    session.settle(10)
+    assert list(peer.heard()) == ["1"]
+    assert not session.can_say
+    assert session.next_request() is not None
+    assert session.can_say
+
+
+def test_a_request_after_the_end_is_told_of_it(peer: Peer) -> None:
+    peer.session.close("system-shutdown")
+    assert peer.heard() == {}
+    peer.ask(1)
+    assert peer.heard()["1"].get("condition") == "system-shutdown"

@@ -79,7 +79,7 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_file_key_and_what_was_
     assert mistakes(tmp_path, text) == {
         "colour": (
             "unknown option, expected one of: "
-            "components, database, hosts, http, limits, listen, log, modules, sasl, server, tls"
+            "components, database, hosts, http, limits, listen, log, modules, outside, sasl, server, tls"
         ),
         "server.data": "expected text, got 5",
         "limits.depth": 'expected a whole number from 8 to 250, got "deep"',
@@ -294,3 +294,22 @@ def test_the_domain_of_a_component_is_a_domain_and_nobody_elses(tmp_path: Path) 
         "expected a domain" in mistakes(tmp_path, "[components.rooms]\nsubdomain = 'a@b'")["components.rooms.subdomain"]
     )
     assert mistakes(tmp_path, "[components.romms]") == {"components.romms": "unknown component, did you mean rooms?"}
+
+
+def test_a_component_outside_has_a_secret_and_a_domain_of_its_own(tmp_path: Path) -> None:
+    text = """
+        [outside."irc.localhost"]
+        secret = "short"
+        [outside."a@b"]
+        secret = "fair is foul, and foul is fair"
+    """
+    assert mistakes(tmp_path, text) == {
+        'outside."irc.localhost".secret': "expected 16 characters at least",
+        'outside."a@b"': 'expected a domain, got "a@b"',
+    }
+    text = """
+        [hosts."localhost"]
+        [outside."localhost"]
+        secret = "fair is foul, and foul is fair"
+    """
+    assert mistakes(tmp_path, text) == {"outside.localhost": "this is the domain of the host already"}

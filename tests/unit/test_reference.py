@@ -44,7 +44,8 @@ def test_the_example_file_loads_to_the_defaults() -> None:
 
 def test_the_example_file_loads_to_the_defaults_with_every_option_taken_out_of_its_comment(tmp_path: Path) -> None:
     file = tmp_path / "all.toml"
-    file.write_text(re.sub(r"^#(?=[\w\[])", "", EXAMPLE.read_text(), flags=re.MULTILINE))
+    text = re.sub(r"^#(?=[\w\[])", "", EXAMPLE.read_text(), flags=re.MULTILINE)
+    file.write_text(text.replace('secret = ""', 'secret = "0123456789abcdef"'))  # which has to be chosen
     everything, defaults = read(file), read(None)
     assert everything.hosts["chat.example"] == defaults.hosts["localhost"]
     assert everything.options.limits == defaults.options.limits
@@ -75,9 +76,10 @@ def test_what_needs_a_restart_is_told() -> None:
         "database.url",
         "listen.addresses",
         "http.websocket",
+        "http.bosh",
         *(
             f"listen.{kind}.{key}"
-            for kind in ("c2s", "direct_tls", "http", "https")
+            for kind in ("c2s", "components", "direct_tls", "http", "https")
             for key in ("enabled", "port", "addresses")
         ),
     }

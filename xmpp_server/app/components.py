@@ -1,4 +1,4 @@
-"""The components in this process: made, mounted, started and stopped."""
+"""The components: made, mounted, started and stopped, and the places of those that are outside."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any, get_type_hints
 import structlog
 
 from xmpp_server.config.options import Host as HostConfig
+from xmpp_server.config.options import Outside
 from xmpp_server.port import Component, Port
+from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.routing.account import Accounts
-from xmpp_server.routing.components import LocalPort
+from xmpp_server.routing.components import LocalPort, OutsidePort
 from xmpp_server.routing.host import DiscoItem, Host
 from xmpp_server.routing.router import Router
 from xmpp_server.storage.database import Database
@@ -51,14 +53,32 @@ class Components:
             self._ports[jid.domain].admins = admins
             wanted[jid.domain] = component
         for item in host.components:
-            if item.jid.domain not in wanted:
+            if item.jid.domain in self.running and item.jid.domain not in wanted:
                 self._unmount(item.jid.domain)
         host.components = [DiscoItem(JID.parse(domain), name=part.title) for domain, part in wanted.items()]
+
+    def use_outside(self, outside: Mapping[str, Outside]) -> None:
+        """Keep a place for each component outside, and close the streams of those that are not wanted any more; to be
+        called when all hosts have theirs."""
+        places = self._router.components
+        for domain, port in list(places.items()):
+            if isinstance(port, OutsidePort) and (domain not in outside or port.secret != outside[domain].secret):
+                del places[domain]
+                if port.link is not None:
+                    port.link.close(StreamError("host-gone" if domain not in outside else "reset"))
+        for domain, settings in outside.items():
+            jid = JID.parse(domain)
+            if domain not in places:
+                places[domain] = OutsidePort(jid, settings.secret)
+            host = next((host for name, host in self._router.hosts.items() if domain.endswith(f".{name}")), None)
+            if host is not None and settings.title:
+                host.components = [*host.components, DiscoItem(jid, name=settings.title)]
 
     def remove(self, host: Host) -> None:
         """The host is not served any more."""
         for item in host.components:
-            self._unmount(item.jid.domain)
+            if item.jid.domain in self.running:
+                self._unmount(item.jid.domain)
         host.components = []
 
     async def start(self) -> None:
@@ -83,14 +103,7 @@ class Components:
         if domain in self.running:
             self._unmount(domain)
         parts = {Port: port, cls.Options: options, Database: self._database, Site: self._site}
-        arguments = {}
-        for parameter, wanted in get_type_hints(cls.__init__).items():
-            if parameter != "return":
-                if wanted not in parts:
-                    raise TypeError(f"component {cls.name} wants {parameter}: {wanted}, which nobody provides")
-                arguments[parameter] = parts[wanted]
-        component = self.running[domain] = cls(**arguments)
-        component.options = options
+        component = self.running[domain] = make(cls, parts, options)
         self._ports[domain] = port
         self._router.components[domain] = port
         if self._started:
@@ -107,3 +120,16 @@ class Components:
             await end()
         except Exception:
             _log.exception("component_failed", when=getattr(end, "__name__", ""))
+
+
+def make(cls: type[Component], parts: Mapping[Any, Any], options: Any) -> Component:
+    """The component, given those of the parts that it names by type. Raises TypeError if it names another."""
+    arguments = {}
+    for parameter, wanted in get_type_hints(cls.__init__).items():
+        if parameter != "return":
+            if wanted not in parts:
+                raise TypeError(f"component {cls.name} wants {parameter}: {wanted}, which nobody provides")
+            arguments[parameter] = parts[wanted]
+    component = cls(**arguments)
+    component.options = options
+    return component

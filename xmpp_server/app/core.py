@@ -53,7 +53,9 @@ class Core:
         self.restart = Restart(self.router, self.accounts, self.ledger, store.sessions, self.binder)
         self.passwords = Passwords(config.options.sasl.iterations)
         self.http = Routes()
-        self.site = Site(self.http, config.data, config.options.http.url.rstrip("/"))
+        self.site = Site(
+            self.http, config.data, config.options.http.url.rstrip("/"), addresses=config.options.listen.addresses
+        )
         self.router.routes.append(
             LocalRoute(self.router, self.accounts, self.ledger, self.presence, self.subscriptions)
         )
@@ -68,6 +70,7 @@ class Core:
         for domain, host in config.hosts.items():
             self.add_host(domain, host.modules)
             self.components.use(self.router.hosts[domain], config.components, host)
+        self.components.use_outside(config.outside)
 
     async def start(self) -> None:
         """Bring the components up. Raises StorageError."""
@@ -116,6 +119,7 @@ class Core:
             else:
                 self.add_host(domain, host.modules)
             self.components.use(self.router.hosts[domain], config.components, host)
+        self.components.use_outside(config.outside)
 
     def add_host(self, domain: str, modules: Mapping[str, ModuleConfig]) -> None:
         """Serve a domain with these modules."""

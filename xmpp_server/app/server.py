@@ -17,14 +17,13 @@ from typing import Final
 import structlog
 
 from xmpp_server.config import Config, changes
-from xmpp_server.net import host_meta
 from xmpp_server.net.c2s import ClientConnection, Clients, Limits
 from xmpp_server.net.certificates import CertificateError
+from xmpp_server.net.component import ComponentConnection, Outsiders
 from xmpp_server.net.connection import Shared, prepare
 from xmpp_server.net.flush import Flusher
 from xmpp_server.net.http import HTTPLimits, HTTPServer
 from xmpp_server.net.tls_contexts import TLSContexts
-from xmpp_server.net.websocket import WebSocket
 from xmpp_server.net.wheel import Wheel
 from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
@@ -34,7 +33,6 @@ from xmpp_server.stream import framing
 from xmpp_server.stream.c2s import Settings
 from xmpp_server.stream.sasl import make_verifiers
 from xmpp_server.util import log
-from xmpp_server.util.http import Route
 from xmpp_server.util.limits import Places, SlowDown
 from xmpp_server.util.tasks import keep
 
@@ -42,6 +40,7 @@ from . import certificates
 from .core import Core
 from .lock import DataLock
 from .upkeep import Periods, scrub, upkeep
+from .web import WebClients
 
 _log = structlog.get_logger()
 
@@ -65,8 +64,9 @@ class App:
         self._contexts: TLSContexts
         self._shared: Shared
         self._clients: Clients
+        self._outsiders: Outsiders
         self._http: HTTPServer
-        self._websocket: WebSocket
+        self._web: WebClients
         self._wheel = Wheel()
         self._tasks: list[asyncio.Task[None]] = []
         self._listeners: list[asyncio.Server] = []
@@ -136,17 +136,22 @@ class App:
             tls_required=config.options.tls.starttls == "required",
             plain_without_tls=config.options.sasl.plain_without_tls,
         )
+        self._outsiders = Outsiders(
+            shared=self._shared,
+            router=self.core.router,
+            settings=self._clients.settings,
+            limits=self._clients.limits,
+            guesses=SlowDown(loop.time, longest=limits.login_seconds / 3),
+        )
         self._http = HTTPServer(self.core.http, _http_limits(config), self._contexts.certificates())
-        self._websocket = WebSocket(self._clients, config.options.http.origins)
-        if path := config.options.http.websocket:
-            self.core.http.add(Route(path, {"GET": self._websocket.serve}))
-            host_meta.serve(self.core.http, self._websocket_url)
+        self._web = WebClients(self._clients, self.core.site, config)
         listen = config.options.listen
         for kind, listener, protocol in (
             ("c2s", listen.c2s, partial(ClientConnection, self._clients)),
             ("c2s direct TLS", listen.direct_tls, partial(ClientConnection, self._clients, direct_tls=True)),
             ("http", listen.http, partial(self._http.connection, tls=False)),
             ("https", listen.https, partial(self._http.connection, tls=True)),
+            ("components", listen.components, partial(ComponentConnection, self._outsiders)),
         ):
             if not listener.enabled:
                 continue
@@ -187,15 +192,6 @@ class App:
             domain=next(iter(config.hosts)),
         )
 
-    def _websocket_url(self, host: str) -> str:
-        """Where web clients of this host connect; empty if there is no TLS, which they need (XEP-0156 §3.2)."""
-        options = self.config.options.http
-        port = next((port for kind, _, port in self.addresses if kind == "https"), 0)
-        domain = host if host in self.config.hosts else next(iter(self.config.hosts))
-        url = options.url or (f"https://{domain}:{port}" if port else "")
-        scheme, _, rest = url.partition("://")
-        return f"wss://{rest.rstrip('/')}{options.websocket}" if scheme == "https" else ""
-
     # -- while it runs
 
     def _periods(self) -> dict[str, Periods]:
@@ -226,13 +222,13 @@ class App:
             self._http.renew(self._contexts.certificates())
         except CertificateError as error:
             _log.error("certificate_refused", reason=str(error))
-        self._websocket.origins = config.options.http.origins
+        self._web.reconfigure(config)
         self._http.limits = _http_limits(config, self._http.limits.places)
         limits, shared, clients = config.options.limits, self._shared, self._clients
         shared.outbox = limits.outbox_bytes
         shared.places.each, shared.places.total = limits.connections_per_address, limits.connections
-        clients.settings = await self._settings(config)
-        clients.limits = _limits(config)
+        self._outsiders.settings = clients.settings = await self._settings(config)
+        self._outsiders.limits = clients.limits = _limits(config)
         clients.guesses.free = config.options.sasl.free_guesses or sys.maxsize
         clients.tls_required = config.options.tls.starttls == "required"
         clients.plain_without_tls = config.options.sasl.plain_without_tls

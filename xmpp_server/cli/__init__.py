@@ -13,7 +13,7 @@ from typing import Final
 
 from xmpp_server import __version__
 
-from .arguments import addresses, days, domain, kind, port
+from .arguments import addresses, days, domain, endpoint, kind, port
 
 LOCAL_CONFIG: Final = "config/local.toml"
 
@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     _serve(commands.add_parser("serve", parents=[common], help="run the server until SIGINT or SIGTERM"))
     commands.add_parser("check-config", parents=[common], help="say what is wrong with the configuration")
     _account(commands.add_parser("account", help="create, list, change and delete accounts"), common)
+    _component(commands.add_parser("component", parents=[common], help="run a component of ours outside of a server"))
     _explain(commands.add_parser("explain", help="show how the server is put together"), common)
     return parser
 
@@ -89,6 +90,18 @@ def _account(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -
             command.add_argument("days", type=days, help="a number, 0: for ever; or default, as all of its kind")
         if action == "delete":
             command.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _component(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Run a component as a process of its own, connected to a server of any make (XEP-0114), until SIGINT or "
+        "SIGTERM. Its options are those of [components.NAME], its database that of [database] and its secret that of "
+        '[outside."DOMAIN"]; it wants a data folder of its own. The streams of XEP-0114 have no acknowledgements: a '
+        "message is lost where one of them breaks."
+    )
+    parser.add_argument("name", metavar="NAME", help="of the component, such as muc")
+    parser.add_argument("--connect", required=True, type=endpoint, metavar="HOST:PORT", help="where the server listens")
+    parser.add_argument("--domain", type=domain, help="of the component; without it that of the first host's")
 
 
 def _explain(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:

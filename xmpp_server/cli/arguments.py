@@ -17,6 +17,14 @@ def port(text: str) -> int:
     return int(text)
 
 
+def endpoint(text: str) -> tuple[str, int]:
+    """A host and a TCP port, such as `127.0.0.1:5347` or `[::1]:5347`."""
+    host, separator, number = text.rpartition(":")
+    if not separator or not host:
+        raise ArgumentTypeError(f"expected HOST:PORT, got {text!r}")
+    return host.removeprefix("[").removesuffix("]"), port(number)
+
+
 def addresses(text: str) -> tuple[str, ...]:
     """IP addresses, separated by commas."""
     parts = tuple(part.strip() for part in text.split(","))

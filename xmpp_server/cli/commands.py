@@ -85,4 +85,21 @@ def _explain(config: Config, args: argparse.Namespace) -> None:
     sys.stdout.flush()
 
 
-_COMMANDS = {"serve": _serve, "check-config": _check_config, "account": _account, "explain": _explain}
+def _component(config: Config, args: argparse.Namespace) -> None:
+    try:
+        from xmpp_server.app import outside
+    except ModuleNotFoundError as error:
+        raise Failure(f"components outside need {error.name}: install xmpp-server[outside]") from None
+    try:
+        outside.run(config, args.name, args.domain, *args.connect)
+    except outside.CannotRun as error:
+        raise Failure(str(error)) from None
+
+
+_COMMANDS = {
+    "serve": _serve,
+    "check-config": _check_config,
+    "account": _account,
+    "component": _component,
+    "explain": _explain,
+}

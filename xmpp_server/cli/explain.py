@@ -52,6 +52,9 @@ def _config(config: Config) -> Iterator[str]:
         if first == "hosts":
             for domain, host in config.hosts.items():
                 yield from _section(section, f'hosts."{domain}"', msgspec.structs.asdict(host))
+        elif first == "outside":
+            for domain, outside in config.outside.items():
+                yield from _section(section, f'outside."{domain}"', {"secret": "…", "title": outside.title})
         elif first in ("modules", "components"):
             yield from _section(section, section.path, getattr(config.options, first).get(rest[0], {}))
             for domain, host in config.options.hosts.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,14 +13,15 @@ from typing import Any, Final
 import msgspec
 
 from xmpp_server.module import Module
-from xmpp_server.net.certificates import ascii_domain
 from xmpp_server.port import Component
 from xmpp_server.protocol.jid import JID, InvalidJID
+from xmpp_server.util.domains import ascii_domain
 
-from .options import Host, ModuleConfig, Options
+from .options import Host, ModuleConfig, Options, Outside
 from .reader import ConfigError, Mistake, got, join, read, unknown
 
 DEFAULT_DOMAIN: Final = "localhost"
+_SHORTEST_SECRET: Final = 16  # characters
 
 Table = dict[str, Any]
 Feature = type[Module] | type[Component]
@@ -55,6 +56,7 @@ class Config:
     file: str
     options: Options
     hosts: Mapping[str, Host]
+    outside: Mapping[str, Outside]
     overrides: Overrides
     known: Mapping[str, type[Module]]
     components: Mapping[str, type[Component]]
@@ -122,11 +124,16 @@ def load(
             modules={name: _merged(known[name], shared[name], own[name]) for name in known},
             components={name: _merged(components[name], services[name], here[name]) for name in components},
         )
+    outside = {_domain(key, join("outside", key), mistakes): each for key, each in options.outside.items()}
+    for key, each in options.outside.items():
+        if len(each.secret) < _SHORTEST_SECRET:
+            where = join(join("outside", key), "secret")
+            mistakes.append(Mistake(where, f"expected {_SHORTEST_SECRET} characters at least"))
     if not mistakes:
-        _check_domains(hosts, mistakes)
+        _check_domains(hosts, outside, mistakes)
     if mistakes:
         raise ConfigError(file or "command line", mistakes)
-    return Config(file, options, hosts, overrides, known, components)
+    return Config(file, options, hosts, outside, overrides, known, components)
 
 
 def _parse(file: str) -> Table:
@@ -182,7 +189,7 @@ def _domain(key: str, where: str, mistakes: list[Mistake]) -> str:
     return jid.domain
 
 
-def _check_domains(hosts: Mapping[str, Host], mistakes: list[Mistake]) -> None:
+def _check_domains(hosts: Mapping[str, Host], outside: Iterable[str], mistakes: list[Mistake]) -> None:
     """Each component has a domain of its own."""
     taken = dict.fromkeys(hosts, "the host")
     for domain, host in hosts.items():
@@ -194,6 +201,11 @@ def _check_domains(hosts: Mapping[str, Host], mistakes: list[Mistake]) -> None:
             if own in taken:
                 mistakes.append(Mistake(join(where, "subdomain"), f"{own} is the domain of {taken[own]} already"))
             taken[own] = f"the component {name}"
+    mistakes.extend(
+        Mistake(join("outside", domain), f"this is the domain of {taken[domain]} already")
+        for domain in outside
+        if domain in taken
+    )
 
 
 def _sections(

@@ -109,6 +109,18 @@ class HttpsPort(Listener, frozen=True):
     """The TCP port; 0 takes any that is free, and the log says which."""
 
 
+class ComponentPort(Listener, frozen=True):
+    """Components outside of the server (XEP-0114), those of `[outside]`. The protocol has no encryption: listen where
+    nobody else can read."""
+
+    enabled: bool = False
+    """Whether to listen at all."""
+    port: Port = 5347
+    """The TCP port; 0 takes any that is free, and the log says which."""
+    addresses: tuple[str, ...] = ("127.0.0.1", "::1")
+    """The addresses to listen on; empty: those of `[listen]`."""
+
+
 class Listen(msgspec.Struct, frozen=True):
     """Where the server is reached."""
 
@@ -118,6 +130,7 @@ class Listen(msgspec.Struct, frozen=True):
     direct_tls: DirectTls = DirectTls()
     http: HttpPort = HttpPort()
     https: HttpsPort = HttpsPort()
+    components: ComponentPort = ComponentPort()
 
     def __post_init__(self) -> None:
         if not self.addresses:
@@ -151,9 +164,15 @@ class Http(msgspec.Struct, frozen=True):
     """Connections from one IPv4 address or one IPv6 network of 64 bits; behind a proxy, requests at the same time."""
     websocket: Annotated[str, RESTART, msgspec.Meta(pattern="^(/.*)?$")] = "/xmpp-websocket"
     """The path of XMPP over WebSocket (RFC 7395); empty: it is not served."""
+    bosh: Annotated[str, RESTART, msgspec.Meta(pattern="^(/.*)?$")] = "/http-bind"
+    """The path of XMPP over BOSH (XEP-0124); empty: it is not served."""
+    bosh_wait_seconds: Seconds = 60
+    """How long a request of BOSH is held at most while there is nothing to say."""
+    bosh_inactivity_seconds: Seconds = 60
+    """How long a client of BOSH may make no request; one that polls, twice as long."""
     origins: tuple[str, ...] = ("*",)
-    """Of which pages clients may connect over it, such as `https://chat.example`, besides the server's own; `*`: of
-    all. Programs that are no browsers name none, and may."""
+    """Of which pages clients may connect over WebSocket and BOSH, such as `https://chat.example`, besides the
+    server's own; `*`: of all. Programs that are no browsers name none, and may."""
     idle_seconds: Seconds = 75
     """How long a connection may take for a request's headers, or do nothing between two requests."""
     header_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 8190
@@ -217,6 +236,16 @@ class Sasl(msgspec.Struct, frozen=True):
     """Offer PLAIN on connections that are not encrypted, so that passwords can be read on the way. For tests only."""
 
 
+class Outside(msgspec.Struct, frozen=True):
+    """A component outside of the server, by its domain (XEP-0114): a transport, a bot, somebody's own service. It
+    connects to the port of `[listen.components]`."""
+
+    secret: str = ""
+    """What it proves itself by: text that nobody can guess, of 16 characters at least."""
+    title: str = ""
+    """Its name in the host's list of services; empty: it is not listed."""
+
+
 class ModuleConfig(msgspec.Struct, frozen=True):
     """A module or a component at one host: whether it is in use, and its options."""
 
@@ -265,4 +294,5 @@ class Options(msgspec.Struct, frozen=True):
     http: Http = Http()
     modules: dict[str, Any] = {}
     components: dict[str, Any] = {}
+    outside: dict[str, Outside] = {}
     hosts: dict[str, Host] = {}

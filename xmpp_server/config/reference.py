@@ -15,7 +15,7 @@ from xmpp_server.module import Module
 from xmpp_server.port import Component
 
 from .changes import needs_restart
-from .options import Host, Options
+from .options import Host, Options, Outside
 from .reader import expected, join, struct_of
 
 EXAMPLE_DOMAIN = "chat.example"
@@ -45,6 +45,7 @@ def sections(known: Mapping[str, type[Module]], components: Mapping[str, type[Co
     """All sections with all options, modules and components by name at the end. `Options` itself has none and is left
     out."""
     yield from _sections(Options, "", restart=False)
+    yield from _sections(Outside, join("outside", f"irc.{EXAMPLE_DOMAIN}"), restart=False)
     yield from _sections(Host, join("hosts", EXAMPLE_DOMAIN), restart=False)
     for name in sorted(known):
         yield _feature("modules", known[name])

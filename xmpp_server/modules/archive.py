@@ -20,8 +20,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Coroutine, Sequence
-from typing import Annotated, Any, Final
+from array import array
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -34,25 +37,32 @@ from xmpp_server.protocol.archive_preferences import Default, Preferences
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
-from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.protocol.stanza import Stanza, qname
 from xmpp_server.routing.account import Account, Session
 from xmpp_server.routing.hooks import DROPPED, Stage, Verdict
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.iq import Answer, Request, Target
 from xmpp_server.routing.paced import PacedAnswers
-from xmpp_server.routing.resends import is_same, sent_again
+from xmpp_server.routing.resends import ORIGIN_ID, is_same, sent_again
 from xmpp_server.routing.router import Router
 from xmpp_server.storage.archive import Archive as Repository
 from xmpp_server.storage.archive_pages import Pages
 from xmpp_server.storage.archive_preferences import ArchivePreferences
-from xmpp_server.storage.errors import NoSuchAccount, StorageError
+from xmpp_server.storage.archive_writer import Commit, Key, is_refused
+from xmpp_server.storage.errors import StorageError
+from xmpp_server.storage.patience import patiently
 from xmpp_server.storage.secrets import Secrets
+
+T = TypeVar("T")
 
 _STREAM_LANG: Final = "en"
 """What our stream headers say. It is the language of a client's stanza that names none where its stream named none
 either (RFC 6120 §4.7.4), and in an archive there is no stream that could tell."""
+_STANZA_ID: Final = qname(ns.STANZA_ID, "stanza-id")
 _REMEMBERED: Final = 20_000
 """Accounts whose preferences are kept in memory."""
+_RECENT: Final = 128
+"""Messages of an account before which a client may have been when the server crashed, and that it sends again."""
 
 
 class ArchiveOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,13 +79,21 @@ class ArchiveOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Book:
-    """What is known of an archive: its highest number, and what its owner chose (None: nothing)."""
+    """What is known of an archive: its highest number, what its owner chose (None: nothing), and the marks of its last
+    messages from before it was opened, in their order as numbers: what a client may send again after a crash."""
 
-    __slots__ = ("last", "preferences")
+    __slots__ = ("last", "marks", "preferences")
 
-    def __init__(self, last: int, preferences: Preferences | None) -> None:
+    def __init__(self, last: int, preferences: Preferences | None, marks: Iterable[int]) -> None:
         self.last = last
         self.preferences = preferences
+        self.marks = array("q", sorted(marks))
+
+    def knows(self, mark: int) -> bool:
+        """Whether one of them has this mark."""
+        marks = self.marks
+        place = bisect_left(marks, mark)
+        return place < len(marks) and marks[place] == mark
 
 
 class Archive(Module):
@@ -106,9 +124,12 @@ class Archive(Module):
         self._archive = archive
         self._preferences = preferences
         self._secrets = secrets
+        self._key = b""
         self._ids: ArchiveIds
         self._books: dict[JID, _Book] = {}
         self._answers = PacedAnswers()
+        self._written: tuple[Stanza, bytes] | None = None
+        """The last message that was written down, mostly for its sender, and then once more for its receiver."""
         self.reconfigure(options)
 
     def reconfigure(self, options: ArchiveOptions) -> None:
@@ -123,47 +144,62 @@ class Archive(Module):
         """Into the archive of the sender, except what he sends to himself, which comes to him."""
         message = passage.stanza
         session = passage.session
-        assert message.to is not None
-        if session is None or message.to.bare == session.account.jid:
-            return None
-        if not archivable(message):
-            return self._behind(passage)
-        book = self._books.get(session.account.jid)
-        if book is None or retraction.RETRACT in message.keys or sent_again(message):
-            return self._sent_slowly(passage, session)
-        return self._sent(passage, session, book, ())
-
-    async def _sent_slowly(self, passage: Passage, session: Session) -> None:
-        account, message = session.account.jid, passage.stanza
         to = message.to
         assert to is not None
-        book = await self._book(account)
-        if (n := await self._kept_before(account, to, message)) is not None:
-            passage.copy = message.with_child(_stanza_id(account, self._ids.seal(account, n)))
-            return
-        entombed = await self._retracted(account, to, message)
-        if (pending := self._sent(passage, session, book, entombed)) is not None:
+        if session is None or to.bare == session.account.jid:
+            return None
+        if not archivable(message):
+            return _behind(passage)
+        account = session.account
+        book = self._books.get(account.jid)
+        if book is None or retraction.RETRACT in message.keys or sent_again(message):
+            return self._sent_slowly(passage, session, to)
+        if not self._wanted(book, account, to):
+            return _behind(passage)
+        mark = self._mark(account.jid, to, message)
+        if mark is not None and book.marks and ORIGIN_ID in message.keys and book.knows(mark):
+            return self._sent_slowly(passage, session, to)
+        return self._sent(passage, session, book, to, mark)
+
+    async def _sent_slowly(self, passage: Passage, session: Session, to: JID) -> None:
+        account, message = session.account, passage.stanza
+        book = await self._book(account.jid)
+        if not self._wanted(book, account, to):
+            pending = _behind(passage)
+        else:
+            mark = self._mark(account.jid, to, message)
+            if (n := await self._kept_before(account.jid, message, mark)) is not None:
+                passage.sent_again = True
+                passage.copy = self._with_id(message, account.jid, n)
+                return
+            entombed = await self._retracted(account.jid, to, message)
+            pending = self._sent(passage, session, book, to, mark, entombed)
+        if pending is not None:
             await pending
 
     def _sent(
-        self, passage: Passage, session: Session, book: _Book, entombed: Sequence[tuple[int, bytes]]
+        self,
+        passage: Passage,
+        session: Session,
+        book: _Book,
+        to: JID,
+        mark: int | None,
+        entombed: Sequence[tuple[int, bytes]] = (),
     ) -> Coroutine[Any, Any, None] | None:
-        account, message = session.account, passage.stanza
-        to = message.to
-        assert to is not None
-        if not self._wanted(book, account, to):
-            return self._behind(passage)
-        written, id = self._add(book, account.jid, to, passage, entombed)
+        account = session.account
+        n, commit = self._add(book, account.jid, to, passage, mark, entombed)
         if len(account.sessions) == 1:
             receiver = self._router.hosts.get(to.domain)
             if receiver is not None and to.localpart and ns.MAM in receiver.account_features:
-                passage.archived = written  # it waits for both archives together
+                passage.archived = commit  # it waits for both archives together
                 return None
-        return self._sent_to_others(passage, written, _stanza_id(account.jid, id))
+        return self._sent_to_others(passage, account.jid, n, commit)
 
-    async def _sent_to_others(self, passage: Passage, written: asyncio.Future[None], stanza_id: Element) -> None:
-        await _committed(passage, written)
-        passage.copy = passage.stanza.with_child(stanza_id)
+    async def _sent_to_others(self, passage: Passage, account: JID, n: int, commit: Commit) -> None:
+        _goes_behind(passage, commit)
+        if is_refused(account, n, await _settled(commit)):
+            raise StanzaError("service-unavailable")
+        passage.copy = self._with_id(passage.stanza, account, n)
 
     @on("message_in", Stage.KEEP)
     def received(self, passage: Passage) -> Coroutine[Any, Any, None] | None:
@@ -172,48 +208,46 @@ class Archive(Module):
         assert account is not None
         message = passage.stanza
         if not archivable(message):
-            return self._behind(passage)
+            return _behind(passage)
+        sender = message.sender
+        assert sender is not None
         book = self._books.get(account.jid)
-        if book is None or retraction.RETRACT in message.keys or sent_again(message):
-            return self._received_slowly(passage, account)
-        return self._received(passage, account, book, ())
-
-    async def _received_slowly(self, passage: Passage, account: Account) -> None:
-        sender = passage.stanza.sender
-        assert sender is not None
-        book = await self._book(account.jid)
-        if (n := await self._kept_before(account.jid, sender, passage.stanza)) is not None:
-            if passage.archived is not None:
-                await _committed(passage, passage.archived)
-            passage.stanza = passage.stanza.with_child(_stanza_id(account.jid, self._ids.seal(account.jid, n)))
-            return
-        entombed = await self._retracted(account.jid, sender, passage.stanza)
-        if (pending := self._received(passage, account, book, entombed)) is not None:
-            await pending
-
-    def _received(
-        self, passage: Passage, account: Account, book: _Book, entombed: Sequence[tuple[int, bytes]]
-    ) -> Coroutine[Any, Any, None] | None:
-        sender = passage.stanza.sender
-        assert sender is not None
+        if book is None or retraction.RETRACT in message.keys or passage.sent_again or sent_again(message):
+            return self._received_slowly(passage, account, sender)
         if not self._wanted(book, account, sender):
-            return self._behind(passage)
-        written, id = self._add(book, account.jid, sender, passage, entombed)
-        return self._receive(passage, written, _stanza_id(account.jid, id))
+            return _behind(passage)
+        mark = self._mark(account.jid, sender, message)
+        if mark is not None and book.marks and ORIGIN_ID in message.keys and book.knows(mark):
+            return self._received_slowly(passage, account, sender)
+        n, commit = self._add(book, account.jid, sender, passage, mark)
+        return self._received(passage, account.jid, n, commit)
 
-    async def _receive(self, passage: Passage, written: asyncio.Future[None], stanza_id: Element) -> None:
+    async def _received_slowly(self, passage: Passage, account: Account, sender: JID) -> None:
+        message = passage.stanza
+        book = await self._book(account.jid)
+        if not self._wanted(book, account, sender):
+            if (pending := _behind(passage)) is not None:
+                await pending
+            return
+        mark = self._mark(account.jid, sender, message)
+        if (n := await self._kept_before(account.jid, message, mark)) is not None:
+            if (pending := _behind(passage)) is not None:
+                await pending
+            passage.stanza = self._with_id(passage.stanza, account.jid, n)
+            return
+        entombed = await self._retracted(account.jid, sender, message)
+        n, commit = self._add(book, account.jid, sender, passage, mark, entombed)
+        await self._received(passage, account.jid, n, commit)
+
+    async def _received(self, passage: Passage, account: JID, n: int, commit: Commit) -> None:
         archived = passage.archived
-        await _committed(passage, written)
-        if archived is not None:
+        _goes_behind(passage, commit)
+        refused = await _settled(commit)
+        if archived is not None and archived is not commit:
             await _settled(archived)
-        passage.stanza = passage.stanza.with_child(stanza_id)
-
-    def _behind(self, passage: Passage) -> Coroutine[Any, Any, None] | None:
-        """A message that is not kept here goes behind those before it that were, and after its commit elsewhere."""
-        if passage.archived is not None:
-            return _committed(passage, passage.archived)
-        last = passage.session.commit if passage.session is not None else None
-        return None if last is None or last.done() else _committed(passage, self._archive.turn())
+        if refused and is_refused(account, n, refused):
+            raise StanzaError("service-unavailable")
+        passage.stanza = self._with_id(passage.stanza, account, n)
 
     @on("message_offline", Stage.LAST)
     def waiting(self, passage: Passage) -> Verdict:
@@ -232,34 +266,49 @@ class Archive(Module):
         contact = account.roster.items.get(target.bare)
         return (contact is not None and contact.listed) or target.bare == account.jid
 
-    def _add(
-        self, book: _Book, account: JID, peer: JID, passage: Passage, entombed: Sequence[tuple[int, bytes]]
-    ) -> tuple[asyncio.Future[None], str]:
-        message = passage.stanza
+    def _mark(self, account: JID, peer: JID, message: Stanza) -> int | None:
+        """What the message is found by later; None if it has no id."""
         assert message.sender is not None
-        n = book.last = self._archive.number(book.last)
-        mark = self._ids.mark(account, peer.bare, message.sender.bare, message.id) if message.id else None
-        if not message.lang and passage.session is not None:
-            message = message.stamped(lang=_STREAM_LANG)
-        stanza = message.to_bytes(ns.CLIENT)
-        at = min(time.time_ns() // 1000, n)
-        written = self._archive.add(account, n, stanza, at=at, peer=peer, mark=mark, entombed=entombed)
-        return written, self._ids.seal(account, n)
+        return self._ids.mark(account, peer.bare, message.sender.bare, message.id) if message.id else None
 
-    async def _kept_before(self, account: JID, peer: JID, message: Stanza) -> int | None:
+    def _add(
+        self,
+        book: _Book,
+        account: JID,
+        peer: JID,
+        passage: Passage,
+        mark: int | None,
+        entombed: Sequence[tuple[int, bytes]] = (),
+    ) -> tuple[int, Commit]:
+        """Its number, and what it is written with. Raises StanzaError if too much waits for the database."""
+        message = passage.stanza
+        n = book.last = self._archive.number(book.last)
+        written = self._written
+        if written is None or written[0] is not message:
+            named = message.stamped(lang=_STREAM_LANG) if not message.lang and passage.session is not None else message
+            written = self._written = message, named.to_bytes(ns.CLIENT)
+        at = min(time.time_ns() // 1000, n)
+        try:
+            commit = self._archive.add(account, n, written[1], at=at, peer=peer, mark=mark, entombed=entombed)
+        except StorageError as error:
+            raise StanzaError("resource-constraint", "the server cannot keep messages at the moment") from error
+        return n, commit
+
+    def _with_id(self, message: Stanza, account: JID, n: int) -> Stanza:
+        """The message as it is delivered."""
+        id = self._ids.seal(account, n)
+        data = f"<stanza-id xmlns='{ns.STANZA_ID}' by='{account.xml}' id='{id}'/>".encode()
+        return message.with_empty(_STANZA_ID, ["by", str(account), "id", id], data)
+
+    async def _kept_before(self, account: JID, message: Stanza, mark: int | None) -> int | None:
         """The number of a message that is sent again and was kept by a server of before a crash: it goes on once more,
         for nobody knows whom it reached, under the id that it had."""
-        if not sent_again(message):
+        if mark is None or ORIGIN_ID not in message.keys:
             return None
-        assert message.sender is not None
-        mark = self._ids.mark(account, peer.bare, message.sender.bare, message.id)
-        try:
-            await self._archive.turn()
-            for n, original in await self._archive.marked(account, mark):
-                if is_same(original, message):
-                    return n
-        except StorageError as error:
-            raise StanzaError("resource-constraint") from error
+        await self._archive.settled()
+        for n, original in await self._read(partial(self._archive.marked, account, mark)):
+            if is_same(original, message):
+                return n
         return None
 
     async def _retracted(self, account: JID, peer: JID, message: Stanza) -> Sequence[tuple[int, bytes]]:
@@ -269,24 +318,35 @@ class Archive(Module):
             return ()
         assert message.sender is not None
         mark = self._ids.mark(account, peer.bare, message.sender.bare, id)
-        for n, original in await self._archive.marked(account, mark):
+        await self._archive.settled()
+        for n, original in await self._read(partial(self._archive.marked, account, mark)):
             tombstone = retraction.tombstone(original, message, time.time_ns() // 1000)
             if tombstone is not None:
                 return ((n, tombstone),)
         return ()
 
     async def _book(self, account: JID) -> _Book:
+        """Raises StanzaError if the database refuses."""
         book = self._books.get(account)
-        if book is not None:
-            return book
-        try:
-            self._ids = ArchiveIds(await self._secrets.get("", "archive ids"))
-            last, preferences = await self._archive.last(account), await self._preferences.load(account)
-        except StorageError as error:
-            raise StanzaError("resource-constraint") from error
+        return book if book is not None else await self._read(partial(self._open, account))
+
+    async def _open(self, account: JID) -> _Book:
+        if not self._key:
+            self._key = await self._secrets.get("", "archive ids")
+            self._ids = ArchiveIds(self._key)
+        recent, preferences = await self._archive.recent(account, _RECENT), await self._preferences.load(account)
         if len(self._books) >= _REMEMBERED:
             del self._books[next(iter(self._books))]
-        return self._books.setdefault(account, _Book(last, preferences))
+        last = recent[0][0] if recent else 0
+        marks = [mark for _, mark in recent if mark is not None]
+        return self._books.setdefault(account, _Book(last, preferences, marks))
+
+    async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
+        """What a message needs to know before it goes on: it waits for a database that is away."""
+        try:
+            return await patiently(read)
+        except StorageError as error:
+            raise StanzaError("resource-constraint", "the server cannot keep messages at the moment") from error
 
     @on("account_removed")
     def removed(self, account: JID) -> None:
@@ -319,6 +379,7 @@ class Archive(Module):
         session = _own(request)
         account = session.account.jid
         query = Query.parse(request.payload)
+        await self._archive.settled()  # what the client has sent before is found
         await self._book(account)
         pages = Pages(self._archive, self._ids)
         answer = await pages.find(account, query, self.options.page)
@@ -359,26 +420,30 @@ def _own(request: Request) -> Session:
     return session
 
 
-def _stanza_id(by: JID, id: str) -> Element:
-    return Element(ns.STANZA_ID, "stanza-id", {"by": str(by), "id": id})
-
-
-async def _settled(written: Awaitable[None]) -> None:
-    """Wait until it is committed. Raises StanzaError: service-unavailable if the account was removed meanwhile,
-    resource-constraint while the database is away."""
+async def _settled(commit: asyncio.Future[Any]) -> Collection[Key]:
+    """What was refused, once it is committed; raises StanzaError if the server stops meanwhile."""
     try:
-        await written
-    except NoSuchAccount as error:
-        raise StanzaError("service-unavailable") from error
+        refused: Collection[Key] = await commit
     except StorageError as error:
         raise StanzaError("resource-constraint") from error
+    return refused
 
 
-async def _committed(passage: Passage, written: asyncio.Future[None]) -> None:
-    """The same, while the session's next messages come behind this one."""
+def _goes_behind(passage: Passage, commit: asyncio.Future[Any]) -> None:
+    """The message goes on after this commit, and the session's next ones after it."""
     passage.archived = None
-    passage.in_order = True
     if passage.session is not None:
-        passage.session.commit = written
-    await _settled(written)
-    passage.in_order = False
+        passage.session.commit = commit
+
+
+def _behind(passage: Passage) -> Coroutine[Any, Any, None] | None:
+    """A message that is not kept here goes behind those before it that were, and after its commit elsewhere."""
+    commit = passage.archived
+    if commit is None and passage.session is not None:
+        commit = passage.session.commit
+    return None if commit is None or commit.done() else _after(passage, commit)
+
+
+async def _after(passage: Passage, commit: asyncio.Future[Any]) -> None:
+    _goes_behind(passage, commit)
+    await _settled(commit)

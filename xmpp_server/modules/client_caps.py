@@ -1,8 +1,9 @@
 """What the users' clients can do, by the hash in their presence, and so what they want to be told of.
 
-A hash that is not known yet is asked for, at the client that advertises it. An answer counts for everybody only if the
-hash is right (§5.4), and is kept in the database then; any other, one to a hash function that we do not know, or a very
-long one counts for the one who gave it. So most clients are known from their first presence on.
+A hash that is not known yet is asked for, at the client that advertises it. So do the accounts of contacts who see it
+meanwhile (XEP-0060 §9.2), the first few of them: a client may answer one and forget another. An answer counts for
+everybody only if the hash is right (§5.4), and is kept in the database then; any other, one to a hash function that we
+do not know, or a very long one counts for the one who gave it. So most clients are known from their first presence on.
 
 XEP: 0115 (1.6.0) complete
 """
@@ -24,10 +25,11 @@ from xmpp_server.protocol.caps import Caps
 from xmpp_server.protocol.disco import Info
 from xmpp_server.protocol.element import Element, parse
 from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza, qname
 from xmpp_server.routing.account import Session
 from xmpp_server.routing.hooks import DROPPED, Verdict
-from xmpp_server.routing.host import Host, Passage
+from xmpp_server.routing.host import Host, Interests, Passage
 from xmpp_server.storage.capabilities import Capabilities
 from xmpp_server.storage.errors import StorageError
 
@@ -39,6 +41,10 @@ _REMEMBERED: Final = 2000
 """Hashes whose meaning is kept in memory."""
 _OCTETS: Final = 16_384
 """Octets of the longest answer that is remembered and kept for others."""
+_ASKERS: Final = 4
+"""Contacts who ask for one hash, besides the client's own account."""
+_QUESTIONS: Final = 16
+"""Questions to one client that may wait for an answer; the oldest is given up for one more."""
 _LONGEST: Final = 256
 """Characters of the longest hash and of the name of its function."""
 
@@ -47,7 +53,7 @@ class ClientCapsOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """How much is asked and kept."""
 
     outstanding: Annotated[int, msgspec.Meta(ge=1)] = 1000
-    """Questions to clients that may wait for an answer; the oldest is given up for one more."""
+    """Clients that may owe an answer; the one that was asked first is given up for one more."""
     kept: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     """Hashes that the database keeps; those that nobody advertised for the longest time go first."""
 
@@ -64,7 +70,7 @@ class ClientCaps(Module):
         self.options = options
         self._advertised: WeakKeyDictionary[Session, Caps] = WeakKeyDictionary()
         self._news: WeakKeyDictionary[Session, bool] = WeakKeyDictionary()
-        self._asked: OrderedDict[Session, Caps] = OrderedDict()
+        self._asked: OrderedDict[Session, OrderedDict[tuple[JID, str], Caps]] = OrderedDict()
         self._known: OrderedDict[tuple[str, str], frozenset[str]] = OrderedDict()
 
     @on("available_out")
@@ -92,7 +98,7 @@ class ClientCaps(Module):
             except StorageError:  # presence goes out all the same
                 data = None
             if data is None:
-                self._ask(session, caps)
+                self._ask(session, caps, session.account.jid)
                 return
             interests = _interests(Info.parse(parse(data)))
             self._remember(caps, interests)
@@ -100,33 +106,62 @@ class ClientCaps(Module):
         session.interests = interests
         self._news[session] = True
 
-    def _ask(self, session: Session, caps: Caps) -> None:
-        self._asked[session] = caps
+    def _ask(self, session: Session, caps: Caps, account: JID) -> None:
+        questions = self._asked.setdefault(session, OrderedDict())
+        questions[account, caps.disco_node] = caps
+        if len(questions) > _QUESTIONS:
+            questions.popitem(last=False)
         self._asked.move_to_end(session)
         if len(self._asked) > self.options.outstanding:
             self._asked.popitem(last=False)
         query = Element(ns.DISCO_INFO, "query", {"node": caps.disco_node})
-        session.deliver(Stanza.build("iq", query, sender=session.account.jid, to=session.jid, type="get", id=_ID))
+        session.deliver(Stanza.build("iq", query, sender=account, to=session.jid, type="get", id=_ID))
+
+    @on("presence_in")
+    def seen(self, passage: Passage) -> None:
+        """A contact sees a client whose own account waits for an answer."""
+        session, account, stanza = passage.session, passage.account, passage.stanza
+        if session not in self._asked or session is None or account is None or stanza.type != "":
+            return
+        caps, questions = self._advertised.get(session), self._asked[session]
+        if caps is None or account is session.account or (session.account.jid, caps.disco_node) not in questions:
+            return
+        if sum(node == caps.disco_node for _, node in questions) <= _ASKERS:
+            self._ask(session, caps, account.jid)
 
     @on("session_available")
     @on("session_updated")
     async def available(self, session: Session) -> None:
         """Its presence is out: what it wants to be told of may follow."""
         if self._news.pop(session, False):
-            await self._host.hooks.interests_known.run(session)
+            await self._host.hooks.interests_known.run(Interests(session))
 
     @on("iq_in")
     def answered(self, passage: Passage) -> Awaitable[Verdict] | None:
         """An answer of a client, which is nobody else's."""
         session, stanza = passage.session, passage.stanza
-        if stanza.id != _ID or session is None or session not in self._asked:
+        if stanza.id != _ID or session is None or stanza.to is None or stanza.type not in ("result", "error"):
             return None
-        if stanza.type not in ("result", "error") or stanza.to != session.account.jid:
+        query = stanza.child(ns.DISCO_INFO, "query")
+        caps = self._answers(session, stanza.to, query.get("node") if query is not None else "")
+        if caps is None:
             return None
-        return self._learn(session, self._asked.pop(session), stanza)
+        return self._learn(session, caps, query if stanza.type == "result" else None, stanza.to)
 
-    async def _learn(self, session: Session, caps: Caps, answer: Stanza) -> Verdict:
-        query = answer.child(ns.DISCO_INFO, "query") if answer.type == "result" else None
+    def _answers(self, session: Session, to: JID, node: str) -> Caps | None:
+        """What was asked, by this node (§6.2) or else the last by this account; the question is done."""
+        questions = self._asked.get(session)
+        if questions is None:
+            return None
+        key = next((key for key in reversed(questions) if key[0] == to and node in ("", key[1])), None)
+        if key is None:
+            return None
+        caps = questions.pop(key)
+        if not questions:
+            del self._asked[session]
+        return caps
+
+    async def _learn(self, session: Session, caps: Caps, query: Element | None, asked_by: JID) -> Verdict:
         if query is None:
             return DROPPED
         try:
@@ -141,9 +176,10 @@ class ClientCaps(Module):
             with suppress(StorageError):  # the next one is asked, then
                 await self._capabilities.save(self._host.jid, caps, data, now, most=self.options.kept)
         if self._advertised.get(session) == caps:
+            told = asked_by if session.interests == interests and asked_by != session.account.jid else None
             session.interests = interests
             if session.presence is not None:
-                await self._host.hooks.interests_known.run(session)
+                await self._host.hooks.interests_known.run(Interests(session, told))
         return DROPPED
 
     def _remember(self, caps: Caps, interests: frozenset[str]) -> None:

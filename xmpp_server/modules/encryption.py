@@ -4,7 +4,8 @@ A message is judged by the names of its children. What people would read is a bo
 the address of a file. With it must come the encrypted payload: OMEMO (`urn:xmpp:omemo:2` and the legacy namespace; one
 that carries only keys is none) or OpenPGP (XEP-0373, XEP-0027); a body beside it is a fallback then. OTR hides in the
 body, which is not looked at, and is refused. Messages without such content go through: receipts, markers, typing,
-reactions, call set-up; and retractions and invitations with their fallback bodies.
+reactions, call set-up. So do retractions and invitations, but what people would read is cut out of them: it is for
+clients that do not know the element, and nobody can tell whether it says something else.
 
 Judged is what a user of the host sends to another, and what comes to one from other servers. What a user sends to his
 own account, to rooms as such, and what servers and services say themselves is no talk between users.
@@ -19,7 +20,7 @@ import msgspec
 from xmpp_server.module import Module, on
 from xmpp_server.protocol import ns, retraction
 from xmpp_server.protocol.errors import StanzaError
-from xmpp_server.protocol.stanza import BODY, Stanza, qname
+from xmpp_server.protocol.stanza import BODY, Child, Stanza, qname
 from xmpp_server.routing.hooks import Stage
 from xmpp_server.routing.host import Passage
 
@@ -75,7 +76,7 @@ class Encryption(Module):
             return
         to = passage.stanza.to
         if to is not None and to.localpart and to.bare != session.account.jid:
-            self._judge(passage.stanza)
+            self._judge(passage)
 
     @on("message_in", Stage.GUARD)
     def in_(self, passage: Passage) -> None:
@@ -84,24 +85,33 @@ class Encryption(Module):
         if not self.options.required or account is None or sender is None:
             return
         if sender.localpart and sender.bare != account.jid:
-            self._judge(passage.stanza)
+            self._judge(passage)
 
-    def _judge(self, message: Stanza) -> None:
-        if message.type not in ("error", "groupchat") and is_plaintext(message):
+    def _judge(self, passage: Passage) -> None:
+        message = passage.stanza
+        if message.type in ("error", "groupchat") or _CONTENT.isdisjoint(message.keys) or _is_sealed(message):
+            return
+        if not _says_it_all(message):
             raise StanzaError("policy-violation", self.options.text)
+        passage.stanza = message.without(_is_content)
 
 
-def is_plaintext(message: Stanza) -> bool:
-    """Whether the message carries what people would read, and not encrypted."""
-    keys = message.keys
-    if _CONTENT.isdisjoint(keys):
-        return False
-    for child in message.children:
-        key = child.key
-        if key in _SEALED or key in (_DIRECT_INVITATION, retraction.RETRACT):
-            return False
-        if key in _OMEMO and any(part.name == "payload" for part in message.parse(child)):
-            return False
-        if key == _ROOM and any(part.name in ("invite", "decline") for part in message.parse(child)):
-            return False
-    return True
+def _is_sealed(message: Stanza) -> bool:
+    """Whether the message carries something encrypted, so that what people would read is a fallback."""
+    return any(
+        child.key in _SEALED or (child.key in _OMEMO and any(part.name == "payload" for part in message.parse(child)))
+        for child in message.children
+    )
+
+
+def _says_it_all(message: Stanza) -> bool:
+    """Whether the message means the same without what people would read."""
+    return any(
+        child.key in (_DIRECT_INVITATION, retraction.RETRACT)
+        or (child.key == _ROOM and any(part.name in ("invite", "decline") for part in message.parse(child)))
+        for child in message.children
+    )
+
+
+def _is_content(child: Child) -> bool:
+    return child.key in _CONTENT

@@ -82,7 +82,7 @@ class ExternalServices(Module):
 
     @iq_get(_NS, "credentials", Target.HOST)
     def credentials(self, request: Request) -> Element:
-        """§3.3: for one service that is known already."""
+        """§3.3: for one service that is known already; one that wants none is answered as it is."""
         account = _account(request)
         wanted = request.payload.child(_NS, "service")
         if wanted is None or not wanted.get("host") or not wanted.get("type"):
@@ -92,10 +92,10 @@ class ExternalServices(Module):
         found = [
             service
             for service in self.options.services
-            if service.restricted and (service.type, self._where(service)) == asked and port in ("", str(service.at))
+            if (service.type, self._where(service)) == asked and port in ("", str(service.at))
         ]
         if not found:
-            raise StanzaError("item-not-found", "there are no credentials for such a service")
+            raise StanzaError("item-not-found", "such a service is not known")
         return Element(_NS, "credentials", {}, [self._element(service, account) for service in found])
 
     def _where(self, service: Service) -> str:

@@ -5,7 +5,8 @@ in the order in which it came, a page at a time, as fast as the client's connect
 forgotten only when the client has it (`routing/ledger.py`). A resource that comes newly gets as well what another one
 was given and has not acknowledged, for that one may be gone without anybody having noticed, and what it would get
 later would come after younger messages. Live messages of a session wait behind what it is handed; another resource
-takes over if it goes away. What comes while the session is too far behind is kept, and follows.
+takes over if it goes away. What comes while the session is too far behind is kept, and follows. What another resource
+has acknowledged is deleted first: a crash must not bring it back behind younger messages.
 
 A message that is only a chat state is dropped; others that are not kept (no-store, nothing in it) and what is beyond
 the quota are answered with `service-unavailable` (§2, 3), for their sender would believe that they are read one day.
@@ -52,14 +53,15 @@ class _Round:
     """The handing over of what waits to one session, which holds back what comes meanwhile.
 
     `last` is the id of the newest message that goes before what it holds back; `share`: what others have not
-    acknowledged goes to it as well.
+    acknowledged goes to it as well. `passed_over`: something that they did acknowledge is not deleted yet.
     """
 
-    __slots__ = ("last", "share")
+    __slots__ = ("last", "passed_over", "share")
 
     def __init__(self, last: int, *, share: bool) -> None:
         self.last = last
         self.share = share
+        self.passed_over = False
 
 
 class Offline(Module):
@@ -162,6 +164,8 @@ class Offline(Module):
                     complete = False
                     try:
                         complete = await self._hand_over(account, session)
+                        if complete and self._rounds[session].passed_over:
+                            await self._ledger.forgotten(account)
                     finally:
                         if not complete:
                             account.waiting = True
@@ -189,7 +193,7 @@ class Offline(Module):
                         continue
                     account.waiting = True
                     return True
-                if not self._hand(account, message, session, share=round_.share):
+                if not self._hand(account, message, session, round_):
                     return False
                 size += len(message.stanza)
                 if size >= _BURST or message is page[-1]:
@@ -199,12 +203,14 @@ class Offline(Module):
             last = page[-1].id
         return True
 
-    def _hand(self, account: Account, message: OfflineMessage, session: Session, *, share: bool) -> bool:
+    def _hand(self, account: Account, message: OfflineMessage, session: Session, round_: _Round) -> bool:
         # XEP-0191 §3.3: nothing is delivered from whom the account has blocked in the meantime
         if blocks(account.blocked, account.jid, message.sender):
             self._ledger.forget(account, message.id)
             return True
-        return self._ledger.hand(account, message.id, message.stanza, session, share=share)
+        if round_.share and self._ledger.forgets(account, message.id):
+            round_.passed_over = True
+        return self._ledger.hand(account, message.id, message.stanza, session, share=round_.share)
 
 
 def _takes(session: Session) -> bool:

@@ -10,30 +10,35 @@ XEP: 0163 (1.2.2) partial: notifications to contacts at other servers wait for f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from xmpp_server.module import Module, iq_get, iq_set, on
+from xmpp_server.protocol import ns
 from xmpp_server.protocol.disco import Identity
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.pubsub.config import ACCESS_MODELS, MAX, NodeConfig
+from xmpp_server.pubsub.approvals import COMMANDS
+from xmpp_server.pubsub.config import MAX, NodeConfig
 from xmpp_server.pubsub.engine import Engine
 from xmpp_server.pubsub.errors import NS, OWNER
 from xmpp_server.pubsub.face import Count
 from xmpp_server.pubsub.inside import Inside, payload_of
 from xmpp_server.pubsub.requests import FEATURES, Requests
-from xmpp_server.routing.account import Accounts, Session
+from xmpp_server.routing.account import Accounts
 from xmpp_server.routing.blocklist import blocks
-from xmpp_server.routing.host import DiscoInfo, DiscoItem, DiscoItems, Host
+from xmpp_server.routing.hooks import DROPPED, Stage, Verdict
+from xmpp_server.routing.host import DiscoInfo, DiscoItem, DiscoItems, Host, Interests, Passage
 from xmpp_server.routing.iq import Request, Target
 from xmpp_server.routing.pep import Published, Retracted
 from xmpp_server.routing.router import Router
-from xmpp_server.storage.pubsub import Item, PubSub
+from xmpp_server.storage.pubsub import PubSub
+from xmpp_server.storage.pubsub_tables import Item
 
 _PEP: Final = frozenset(
     f"{NS}#{name}"
@@ -44,6 +49,8 @@ _PEP: Final = frozenset(
         "auto-subscribe",
         "filtered-notifications",
         "last-published",
+        "presence-notifications",
+        "presence-subscribe",
     )
 )
 
@@ -87,9 +94,9 @@ class PersonalEventingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields
 class AccountFace:
     """What the engine has to know of accounts (`pubsub.face.Face`)."""
 
-    models = ACCESS_MODELS
     auto_creates = True
     names_publishers = False
+    knows_presence = True
 
     def __init__(self, host: Host, router: Router, accounts: Accounts, options: PersonalEventingOptions) -> None:
         self._host = host
@@ -124,13 +131,26 @@ class AccountFace:
         """Nobody but the account."""
         return jid == owner
 
-    async def groups(self, owner: JID, jid: JID) -> Collection[str] | None:
+    async def groups(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str] | None]:
         """By the owner's roster."""
         async with self._accounts.use(owner) as account:
-            if account is None or not account.shows_presence_to(jid):
-                return None
-            item = account.roster.items.get(jid)
-            return item.groups if item is not None else ()
+            if account is None:
+                return {}
+            roster = account.roster.items
+            shown = [jid for jid in jids if account.shows_presence_to(jid)]
+            return {jid: roster[jid].groups if jid in roster else () for jid in shown}
+
+    async def shows(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str]]:
+        """Of accounts of ours that show it to the owner."""
+        return {jid: self._shows(owner, jid) for jid in jids}
+
+    def _shows(self, owner: JID, jid: JID) -> Collection[str]:
+        account = self._accounts.get(jid.bare)
+        if account is None or not account.shows_presence_to(owner):
+            return ()
+        presences = (each.presence for each in account.available() if jid.is_bare or each.jid == jid)
+        shows = (presence.child(ns.CLIENT, "show") for presence in presences if presence is not None)
+        return {show.text.strip() if show is not None else "online" for show in shows}
 
     async def followers(self, owner: JID, node: str) -> Collection[JID]:
         """The clients of the account and of contacts who see its presence, if they want to be told of the node."""
@@ -197,10 +217,30 @@ class PersonalEventing(Module):
         return await self._requests.answer(request.to, request.sender, request.stanza.type, request.payload)
 
     @on("interests_known")
-    async def interests(self, session: Session) -> None:
+    async def interests(self, known: Interests) -> None:
         """A client became available, or wants to be told of more: the last items (§4.3.4)."""
+        session = known.session
         if session.interests:
-            await self.engine.send_last_items(session.jid, sorted(session.interests))
+            nodes = sorted(session.interests)
+            await self.engine.notifications.tell_last_items(session.jid, nodes, known.account)
+
+    @iq_set(COMMANDS, "command", Target.OWN, Target.ACCOUNT)
+    async def command(self, request: Request) -> Element:
+        """Who waits for an approval (XEP-0060 §8.7)."""
+        return await self._requests.approvals.command(request.to, request.payload, request.sender)
+
+    @on("message_in", Stage.GUARD)
+    def approval(self, passage: Passage) -> Awaitable[Verdict] | None:
+        """An owner's answer to a form that the account sent, which is for nobody else (XEP-0060 §8.6)."""
+        message = passage.stanza
+        form = self._requests.approvals.answer_in(message)
+        if form is None or message.to is None or not message.to.is_bare or message.sender is None:
+            return None
+        return self._approve(message.to, form, message.sender)
+
+    async def _approve(self, account: JID, form: Form, by: JID) -> Verdict:
+        await self._requests.approvals.answered(account, form, by)
+        return DROPPED
 
     @on("disco_info")
     async def info(self, info: DiscoInfo) -> None:
@@ -224,12 +264,11 @@ class PersonalEventing(Module):
         if not items.to.localpart:
             return
         if not items.node:
-            for name, config in await self.engine.nodes(items.to):
-                if items.sender.bare == items.to or config.access_model in ("open", "presence"):
-                    items.items.append(DiscoItem(items.to, name, config.title))
+            for name, config in await self.engine.nodes(items.to, items.sender):
+                items.items.append(DiscoItem(items.to, name, config.title))
             return
         try:
-            found = await self.engine.items(items.to, items.node, by=items.sender)
+            found = await self.engine.ids(items.to, items.node, items.sender)
         except StanzaError:
             return
-        items.items += (DiscoItem(items.to, name=item.id) for item in found)
+        items.items += (DiscoItem(items.to, name=id) for id in found)

@@ -31,6 +31,9 @@ _MOST_PUSHES: Final = 256
 _MAX_ITEM: Final = 4096
 """Octets of a contact's name and groups together: they stay in memory while somebody is logged in."""
 _MAX_DIGITS: Final = 18
+_FIRST: Final = 1
+"""The version as which a roster that was never changed is told, COMPAT(Prosody's plays, 13.0). After the first change
+it is the same, so who has it is told of that change once more (RFC 6121 §2.6.3 allows it)."""
 
 
 class Roster(Module):
@@ -70,6 +73,8 @@ class Roster(Module):
             session.interested = True
             if known is None:
                 return _whole(account)
+            if known == _FIRST:
+                known = 0
             if known == account.roster.version:
                 return None
             changes = await self._rosters.changes_since(account.jid, known)
@@ -125,7 +130,8 @@ def _session(request: Request) -> Session:
 
 def _whole(account: Account) -> Element:
     roster = account.roster
-    return roster_result((contact for contact in roster.items.values() if contact.listed), roster.version)
+    listed = (contact for contact in roster.items.values() if contact.listed)
+    return roster_result(listed, max(roster.version, _FIRST))
 
 
 def _version(text: str) -> int | None:

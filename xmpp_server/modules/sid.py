@@ -15,6 +15,7 @@ from __future__ import annotations
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Coroutine
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.resends import ORIGIN_ID, content
 from xmpp_server.routing.router import Router
 from xmpp_server.storage.errors import StorageError
+from xmpp_server.storage.patience import patiently
 from xmpp_server.storage.secrets import Secrets
 
 _STANZA_ID: Final = qname(ns.STANZA_ID, "stanza-id")
@@ -76,7 +78,7 @@ class StanzaIds(Module):
 
     async def _give_first(self, passage: Passage) -> None:
         try:
-            self._key = await self._secrets.get("", "stanza ids")
+            self._key = await patiently(partial(self._secrets.get, "", "stanza ids"))
         except StorageError as error:
             raise StanzaError("resource-constraint") from error
         self._give(passage)

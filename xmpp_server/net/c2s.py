@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
@@ -49,15 +49,14 @@ from xmpp_server.stream.events import (
 )
 from xmpp_server.stream.framing import Malformed
 from xmpp_server.stream.states import State
-from xmpp_server.util.limits import SlowDown, TokenBucket
+from xmpp_server.util.limits import SlowDown
 from xmpp_server.util.tasks import run_eagerly
 
-from .connection import Connection, Shared
+from .connection import Shared
+from .stream import StreamConnection
 from .tls import ALPN_CLIENT
 
 _log = structlog.get_logger()
-
-_EVENTS_A_TURN: Final = 200  # then others have their turn
 
 
 @dataclass(slots=True)
@@ -88,10 +87,12 @@ class Clients:
     plain_without_tls: bool
 
 
-class ClientConnection(Connection):
+class ClientConnection(StreamConnection):
     """One client's socket. It is the sink of its session."""
 
-    __slots__ = ("_bucket", "_busy", "_clients", "_held", "_host", "_over", "_session", "_stream")
+    __slots__ = ("_clients", "_host", "_requested", "_session")
+
+    _stream: C2SStream
 
     starts_tls = True
     """Whether STARTTLS is possible."""
@@ -102,10 +103,7 @@ class ClientConnection(Connection):
         self._stream = C2SStream(clients.settings)
         self._session: Session | None = None
         self._host: Host | None = None
-        self._busy: asyncio.Future[Any] | None = None
-        self._bucket: TokenBucket | None = None
-        self._held = False
-        self._over = False
+        self._requested = False
 
     # -- the socket
 
@@ -113,7 +111,7 @@ class ClientConnection(Connection):
         super().connection_made(transport)
         if not self.closing:
             self._shared.wheel.schedule(self, self._clients.limits.negotiation)
-            self._allow(self._clients.settings.before.max_bytes)
+            self.allow(self._clients.limits.rate, self._clients.settings.before.max_bytes)
 
     def secured(self, bindings: Mapping[str, bytes]) -> None:
         if self._stream.state is State.SECURING:
@@ -121,111 +119,32 @@ class ClientConnection(Connection):
         else:  # from the first byte on
             self._stream = C2SStream(self._clients.settings, bindings)
 
-    def received(self, data: bytes) -> None:
-        if self._bucket is not None and (wait := self._bucket.take(len(data))):
-            self._hold(wait)
-        self._stream.receive_data(data)
-        if self._busy is None:
-            self._pump()
-        else:
-            self.pause_reading()
-
-    def _allow(self, burst: float) -> None:
-        """Read the rate that is set, and so many bytes at once."""
-        rate = self._clients.limits.rate
-        self._bucket = TokenBucket(rate, burst, asyncio.get_running_loop().time) if rate else None
-
-    def peer_ended(self) -> None:
-        self._over = True
-        if self._busy is None:
-            self.close()
-
-    def _hold(self, seconds: float) -> None:
-        """Read no more for a while: the client sends more than its rate."""
-        if not self._held:
-            self._held = True
-            self.pause_reading()
-            asyncio.get_running_loop().call_later(min(seconds, 60.0), self._go_on)
-
-    def _go_on(self) -> None:
-        self._held = False
-        if self._busy is None:
-            self.resume_reading()
-
     # -- events
 
-    def _pump(self) -> None:
-        stream = self._stream
+    def take(self, event: Any) -> asyncio.Future[Any] | None:
         session = self._session
-        requested = False
-        for _ in range(_EVENTS_A_TURN):
-            event = stream.next_event()
-            if event is None:
-                break
-            try:
-                if session is not None and type(event) is Stanza:
-                    managed = session.managed
-                    task = run_eagerly(session.receive(event) if managed is None else managed.receive(event))
-                elif type(event) is Request:
-                    requested = True  # one answer for all of this turn
-                    continue
-                elif type(event) is Acknowledgement:
-                    self._acknowledged(event)
-                    continue
-                else:
-                    task = run_eagerly(self._handle(event))
-                    session = self._session
-            except Exception as error:
-                self._failed(error)
-                break
-            if task is not None:
-                self._busy = task
-                task.add_done_callback(self._done)
-                break
-            if self.closing:
-                break
+        if session is not None and type(event) is Stanza:
+            managed = session.managed
+            return run_eagerly(session.receive(event) if managed is None else managed.receive(event))
+        if type(event) is Request:
+            self._requested = True  # one answer for all of this turn
+        elif type(event) is Acknowledgement:
+            self._acknowledged(event)
         else:
-            loop = asyncio.get_running_loop()
-            self._busy = loop.create_future()
-            loop.call_soon(self._next_turn)
-        self._send_stream()
-        if requested and session is not None and session.managed is not None:
-            session.managed.requested()
+            return run_eagerly(self._handle(event))
+        return None
 
-    def _next_turn(self) -> None:
-        self._busy = None
-        self._continue()
+    def turned(self) -> None:
+        if self._requested:
+            self._requested = False
+            session = self._session
+            if session is not None and session.managed is not None:
+                session.managed.requested()
 
-    def _done(self, task: asyncio.Future[Any]) -> None:
-        self._busy = None
-        if task.cancelled():
-            return
-        error = task.exception()
-        if error is not None:
-            self._failed(error)
-            self._send_stream()
-        self._continue()
-
-    def _continue(self) -> None:
-        if self.closing:
-            self.ended()
-            return
-        self._pump()
-        if self._busy is not None:
-            return
-        if self._over:  # what came before is handled
-            self.close()
-        elif not self._held:
-            self.resume_reading()
-
-    def _failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         if self._session is not None and self._session.managed is not None:
             self._session.managed.forgo()
-        if isinstance(error, StreamError):
-            self.close(error)
-        else:
-            _log.error("connection_failed", exc_info=error)
-            self.close(StreamError("internal-server-error"))
+        super().failed(error)
 
     async def _handle(self, first: Event) -> None:
         event: Event | None = first
@@ -237,7 +156,7 @@ class ClientConnection(Connection):
         if isinstance(event, Opened):
             await self._opened(event)
         elif isinstance(event, StartTLS):
-            self._send_stream()
+            self.send_stream()
             self.start_tls(self._host.domain if self._host is not None else "")
         elif isinstance(event, NeedCredentials):
             return await self._look_up(event)
@@ -352,7 +271,7 @@ class ClientConnection(Connection):
 
     def _negotiated(self) -> None:
         limits = self._clients.limits
-        self._allow(limits.burst)
+        self.allow(limits.rate, limits.burst)
         self._shared.wheel.schedule(self, limits.keepalive)
 
     # -- stream management
@@ -378,7 +297,7 @@ class ClientConnection(Connection):
             session.sink = self
             return
         self._stream.resumed(event.id, h)
-        self._send_stream()
+        self.send_stream()
         session.attach(self)
         self._negotiated()
         await session.host.hooks.session_resumed.run(session)
@@ -393,7 +312,7 @@ class ClientConnection(Connection):
         seconds = min(offered.seconds, event.most or offered.seconds) if event.resume else 0
         managed = self._clients.binder.resumption.enable(self._session, event.ns, offered.octets, seconds)
         self._stream.enabled(managed.id, seconds)
-        self._send_stream()  # before anything that is counted
+        self.send_stream()  # before anything that is counted
 
     def _acknowledged(self, event: Acknowledgement) -> None:
         session = self._session
@@ -429,10 +348,6 @@ class ClientConnection(Connection):
         if self._session.managed is not None:
             self._session.managed.count()
 
-    def _send_stream(self) -> None:
-        for part in self._stream.parts_to_send():
-            self.write(part)
-
     # -- the end
 
     def last_words(self, error: StreamError | None) -> list[bytes]:
@@ -467,7 +382,3 @@ class ClientConnection(Connection):
         else:
             self.keep_alive()
         return keepalive
-
-    def keep_alive(self) -> None:
-        """Write something that does nothing (RFC 6120 §4.6.1)."""
-        self.write(b" ")

@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from xmpp_server.util.domains import ascii_domain
+
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 VALID_DAYS: Final = 825
@@ -85,12 +87,6 @@ class Certificate:
         if isinstance(algorithm, hashes.MD5 | hashes.SHA1):
             algorithm = hashes.SHA256()
         return self.leaf.fingerprint(algorithm)
-
-
-def ascii_domain(domain: str) -> str:
-    """The form in which certificates and SNI carry a domain: lower case, A-labels, an address without brackets."""
-    labels = domain.lower().strip("[]").rstrip(".").split(".")
-    return ".".join(label if label.isascii() else "xn--" + label.encode("punycode").decode() for label in labels)
 
 
 @lru_cache(1024)

@@ -18,6 +18,7 @@ from xmpp_server.util.http import Request, text
 from xmpp_server.util.tasks import run_eagerly
 
 from .c2s import ClientConnection, Clients
+from .origins import may_connect
 
 _PROTOCOL: Final = "xmpp"
 _HEARTBEAT: Final = 50.0  # seconds: proxies cut off who is silent for 60
@@ -33,8 +34,7 @@ class WebSocket:
 
     async def serve(self, request: Request) -> web.StreamResponse:
         """GET: one connection, until it ends."""
-        origin = request.headers.get(hdrs.ORIGIN, "")
-        if origin and not {"*", origin} & set(self.origins) and origin.partition("://")[2] != request.host:
+        if not may_connect(request, self.origins):
             return text(403, "Pages from there may not connect.")
         offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "")
         if (

@@ -31,13 +31,33 @@ _KEPT_NAMESPACES: Final = frozenset(
 )
 
 
+_REMEMBERED: Final = 1000
+_LONG: Final = 1000  # characters
+
+
 def archivable(message: Stanza) -> bool:
     """Whether people would miss the message in their history: by type, hints (XEP-0334 §4) and names of children."""
     return message.type not in ("error", "groupchat", "headline") and is_worth_keeping(message)
 
 
 def is_worth_keeping(message: Stanza) -> bool:
-    """The same whatever its type is, as for the log of a room."""
+    """The same whatever its type is, as for the log of a room. What is alike is judged once: clients send few kinds of
+    messages."""
+    kind = tuple(message.keys)
+    judged = _judged.get(kind)
+    if judged is None:
+        judged = _judge(message)
+        if _ROOM not in kind and sum(map(len, kind)) < _LONG:
+            if len(_judged) >= _REMEMBERED:
+                _judged.clear()
+            _judged[kind] = judged
+    return judged
+
+
+_judged: dict[tuple[str, ...], bool] = {}
+
+
+def _judge(message: Stanza) -> bool:
     kept = False
     for key in message.keys:
         if key in (NO_STORE, NO_PERMANENT_STORE):

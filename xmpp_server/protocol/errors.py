@@ -43,7 +43,8 @@ class StanzaError(Exception):
     """An error to be answered to a stanza.
 
     `condition` is one of STANZA_CONDITIONS, `type` one of auth, cancel, continue, modify, wait (by default the one that
-    the RFC gives), `text` a sentence for people, `application` an application-specific condition (RFC 6120 §8.3.4).
+    the RFC gives), `text` a sentence for people, `application` an application-specific condition (RFC 6120 §8.3.4),
+    `about` an element that is returned with it (§8.3.1).
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class StanzaError(Exception):
         *,
         type: str = "",
         application: Element | None = None,
+        about: Element | None = None,
     ) -> None:
         super().__init__(condition, text)
         default_type, self.code = STANZA_CONDITIONS[condition]
@@ -60,6 +62,7 @@ class StanzaError(Exception):
         self.type = type or default_type
         self.text = text
         self.application = application
+        self.about = about
 
     def element(self) -> Element:
         """The `<error/>` of the stanza that answers."""

@@ -40,7 +40,8 @@ _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False, "": Fal
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a form. `kind` is its type, empty where the form leaves it out; `options` are (value, label)."""
+    """A field of a form. `kind` is its type, empty where the form leaves it out; `options` are (value, label),
+    `validate` says what values are like (XEP-0122)."""
 
     var: str
     values: tuple[str, ...] = ()
@@ -49,6 +50,7 @@ class Field:
     options: tuple[tuple[str, str], ...] = ()
     required: bool = False
     desc: str = ""
+    validate: Element | None = None
 
     def element(self) -> Element:
         field = Element(ns.DATA, "field")
@@ -59,10 +61,11 @@ class Field:
             field.add(Element(ns.DATA, "desc", {}, [self.desc]))
         if self.required:
             field.add(Element(ns.DATA, "required"))
-        field.add(*map(_value, self.values))
+        if self.validate is not None:
+            field.add(self.validate)
         for option, label in self.options:
             field.add(Element(ns.DATA, "option", {"label": label} if label else {}, [_value(option)]))
-        return field
+        return field.add(*map(_value, self.values))
 
 
 def boolean(var: str, value: bool, label: str = "") -> Field:
@@ -87,14 +90,15 @@ class Form:
         return cls(kind, (Field(FORM_TYPE, (form_type,), "hidden"), *fields), title, instructions)
 
     @classmethod
-    def parse(cls, x: Element) -> Form:
-        """The form that `x` holds, less `reported` and `items`; raises StanzaError bad-request if it is none."""
-        kind = x.get("type")
+    def parse(cls, x: Element, kind: FormKind | Literal[""] = "") -> Form:
+        """The form that `x` holds, less `reported` and `items`, of this kind if it says none; raises StanzaError
+        bad-request if it is no form."""
+        kind = cast(FormKind, x.get("type", kind))
         if (x.ns, x.name) != (ns.DATA, "x") or kind not in _FORM_KINDS:
             raise StanzaError("bad-request", "This is no data form.")
         fields = tuple(_parse_field(child) for child in x if child.name == "field" and child.ns == ns.DATA)
         instructions = [child.text for child in x if child.name == "instructions" and child.ns == ns.DATA]
-        return cls(cast(FormKind, kind), fields, x.child_text(ns.DATA, "title"), "\n".join(instructions))
+        return cls(kind, fields, x.child_text(ns.DATA, "title"), "\n".join(instructions))
 
     def element(self) -> Element:
         """The `<x/>`."""

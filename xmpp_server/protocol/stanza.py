@@ -233,6 +233,19 @@ class Stanza:
         noted.append(offset)
         return self._with(noted, payload)
 
+    def with_empty(self, key: str, attrs: list[str], data: bytes) -> Stanza:
+        """The same with a child without content after its last one: its qname, its attributes as `Child` has them, and
+        its bytes. For what is added to every message."""
+        children = self._children
+        start = len(self.payload)
+        end = start + len(data)
+        if not isinstance(children, list):
+            return self._with((*children, Child(key, attrs, start, end)), self.payload + data)
+        offset = children[-1]
+        noted = children[:-1]
+        noted += (key, attrs, offset + start, offset + end, offset)
+        return self._with(noted, self.payload + data)
+
     def without(self, unwanted: Callable[[Child], bool]) -> Stanza:
         """The same less the children that are unwanted; itself if there are none."""
         if not any(unwanted(child) for child in self.children):
@@ -262,7 +275,7 @@ class Stanza:
     def error(self, error: StanzaError) -> Stanza:
         """The stanza of type error that answers this one."""
         answer = Stanza(self.name, self.to, self.sender, "error", self.id, "", None, (), b"")
-        return answer.with_child(error.element())
+        return answer.with_child(*(() if error.about is None else (error.about,)), error.element())
 
     def __repr__(self) -> str:
         kinds = ", ".join(child.name for child in self.children)

@@ -8,30 +8,52 @@ from typing import Final
 
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
-from xmpp_server.storage.pubsub import NodeRow
+from xmpp_server.storage.pubsub_tables import NodeRow, Subscription
 
 from .config import NodeConfig
-from .errors import refuse
+from .errors import refuse, unsupported
+from .options import SubscriptionOptions
 
 AFFILIATIONS: Final = ("owner", "publisher", "publish-only", "member", "none", "outcast")
+_BY_ROSTER: Final = ("presence", "roster")
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node as one request finds it; `config` is the one that is applied."""
+    """A node as one request finds it: `row` has the relations of who asks, `config` is the one that is applied, `now`
+    the time (microseconds)."""
 
     owner: JID
     name: str
     config: NodeConfig
     row: NodeRow
+    now: int
+
+    @property
+    def asks_roster(self) -> bool:
+        """Whether it depends on the owner's roster who may read."""
+        return self.config.access_model in _BY_ROSTER
+
+    @property
+    def owners(self) -> list[JID]:
+        """The account, or those whom a service names."""
+        if self.owner.localpart:
+            return [self.owner]
+        return [jid for jid, affiliation in self.row.affiliations.items() if affiliation == "owner"]
 
     def affiliation(self, jid: JID) -> str:
         """The affiliation of a bare address; the account is the owner of its own nodes."""
         return "owner" if jid.bare == self.owner else self.row.affiliations.get(jid.bare, "none")
 
+    def subscription(self, jid: JID) -> Subscription | None:
+        """The subscription of exactly this address, if its lease has not ended."""
+        found = self.row.subscriptions.get(jid)
+        return None if found is None or SubscriptionOptions.of(found).has_expired(self.now) else found
+
     def is_subscribed(self, jid: JID) -> bool:
         """Whether any resource of the bare address has a subscription that counts."""
-        return any(each.jid.bare == jid.bare and each.state == "subscribed" for each in self.row.subscriptions.values())
+        here = [each for each in self.row.subscriptions if each.bare == jid.bare]
+        return any((found := self.subscription(each)) is not None and found.state == "subscribed" for each in here)
 
     def reading_error(self, jid: JID, groups: Collection[str] | None) -> StanzaError | None:
         """Why this address may not read (§6.5.9), None: it may. `groups` as `Face.groups` has them."""
@@ -59,3 +81,13 @@ class Node:
         if affiliation != "outcast" and (model == "open" or (model == "subscribers" and self.is_subscribed(jid))):
             return None
         return refuse("forbidden")
+
+    def expect_owner(self, jid: JID | None) -> None:
+        """Raises forbidden unless it is an owner, or the server itself (None)."""
+        if jid is not None and self.affiliation(jid) != "owner":
+            raise refuse("forbidden")
+
+    def expect_items(self) -> None:
+        """Raises feature-not-implemented unless the node keeps items."""
+        if not self.config.persist_items:
+            raise unsupported("persistent-items")

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
+from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
-from xmpp_server.protocol.forms import Field, Form, boolean
+from xmpp_server.protocol.forms import Field, Form, FormKind, boolean
 
 from .errors import NS, refuse
 
 NODE_CONFIG: Final = f"{NS}#node_config"
 PUBLISH_OPTIONS: Final = f"{NS}#publish-options"
 META_DATA: Final = f"{NS}#meta-data"
+_VALIDATE: Final = "http://jabber.org/protocol/xdata-validate"
 MAX: Final = -1
 """`max_items` where the node is to keep as many as the server allows."""
-
-ACCESS_MODELS: Final[Sequence[str]] = ("authorize", "open", "presence", "roster", "whitelist")
-SERVICE_ACCESS_MODELS: Final[Sequence[str]] = ("authorize", "open", "whitelist")
-PUBLISH_MODELS: Final = ("publishers", "subscribers", "open")
-SEND_LAST: Final = ("never", "on_sub", "on_sub_and_presence")
-TYPES: Final = ("headline", "normal", "chat")
 _LONGEST: Final = 1024
-_CHOICES: Final = {
-    "access_model": ACCESS_MODELS,
-    "publish_model": PUBLISH_MODELS,
-    "send_last_published_item": SEND_LAST,
-    "notification_type": TYPES,
-}
+_YEAR: Final = 366 * 24 * 3600
 
 
 class NodeConfig(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,19 +30,24 @@ class NodeConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     title: str = ""
     description: str = ""
     type: str = ""
-    deliver_notifications: bool = True
-    deliver_payloads: bool = True
-    persist_items: bool = True
     max_items: int = 1
-    max_payload_size: int = 0
+    persist_items: bool = True
     access_model: str = "open"
     roster_groups_allowed: tuple[str, ...] = ()
     publish_model: str = "publishers"
-    notify_config: bool = False
+    send_last_published_item: str = "never"
+    deliver_notifications: bool = True
+    deliver_payloads: bool = True
+    notification_type: str = "headline"
     notify_delete: bool = True
     notify_retract: bool = True
-    send_last_published_item: str = "never"
-    notification_type: str = "headline"
+    itemreply: str = "none"
+    max_payload_size: int = 0
+    item_expire: int = 0
+    notify_config: bool = False
+    notify_sub: bool = False
+    subscribe: bool = True
+    presence_based_delivery: bool = False
 
     def to_bytes(self) -> bytes:
         """As it is kept."""
@@ -67,73 +64,140 @@ class NodeConfig(msgspec.Struct, frozen=True, omit_defaults=True):
             return 0
         return most if self.max_items == MAX else min(self.max_items, most)
 
+    def since(self, now: int) -> int:
+        """The time (microseconds) before which items have expired; 0 if they do not."""
+        return now - self.item_expire * 1_000_000 if self.item_expire else 0
+
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(NodeConfig)
-_LABELS: Final = {
-    "title": "A short name",
-    "description": "What it is for",
-    "type": "The namespace of its payloads",
-    "deliver_notifications": "Notify subscribers",
-    "deliver_payloads": "Notify with payloads",
-    "persist_items": "Keep items",
-    "max_items": "How many items are kept",
-    "max_payload_size": "The most octets of a payload",
-    "access_model": "Who may subscribe and read",
-    "roster_groups_allowed": "Groups of the roster whose contacts may subscribe and read",
-    "publish_model": "Who may publish",
-    "notify_config": "Notify of another configuration",
-    "notify_delete": "Notify when the node is deleted",
-    "notify_retract": "Notify when items are removed",
-    "send_last_published_item": "When the last item is sent",
-    "notification_type": "The type of notifications",
-}
 
 
-def form(config: NodeConfig, models: Sequence[str]) -> Form:
-    """The form in which an owner changes the configuration (§8.2.1)."""
-    return Form.of("form", NODE_CONFIG, *_fields(config, models))
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A field of the form: `choices` are (value, label); `more` is one that is shown only where it matters."""
+
+    name: str
+    label: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+    more: bool = False
 
 
-def _fields(config: NodeConfig, models: Sequence[str]) -> list[Field]:
-    fields = []
-    for name, label in _LABELS.items():
-        var, value = f"pubsub#{name}", getattr(config, name)
-        if name == "max_items":
-            fields.append(Field(var, ("max" if value == MAX else str(value),), "text-single", label))
-        elif name in _CHOICES:
-            choices = models if name == "access_model" else _CHOICES[name]
-            fields.append(Field(var, (value,), "list-single", label, tuple((choice, "") for choice in choices)))
-        elif isinstance(value, bool):
-            fields.append(boolean(var, value, label))
-        elif isinstance(value, tuple):
-            fields.append(Field(var, value, "list-multi", label, tuple((group, "") for group in value)))
-        else:
-            fields.append(Field(var, (str(value),), "text-single", label))
-    return fields
+def _same(*values: str) -> tuple[tuple[str, str], ...]:
+    return tuple((value, value) for value in values)
 
 
-def changed(config: NodeConfig, submitted: Form, models: Sequence[str], most: int, largest: int) -> NodeConfig:
-    """The configuration that a submitted form makes of this one. `most` items and `largest` octets are allowed.
+# The order and the labels are those of Prosody, whose plays compare the form with theirs, character by character. They
+# know 15 fields, so the others are shown to who asks for the default, and where they have another value.
+SETTINGS: Final = (
+    Setting("title", "Title"),
+    Setting("description", "Description"),
+    Setting("type", "The type of node data, usually specified by the namespace of the payload (if any)"),
+    Setting("max_items", "Max # of items to persist"),
+    Setting("persist_items", "Persist items to storage"),
+    Setting(
+        "access_model",
+        "Specify the subscriber model",
+        _same("authorize", "open", "presence", "roster", "whitelist"),
+    ),
+    Setting("roster_groups_allowed", "Roster groups allowed to subscribe"),
+    Setting("publish_model", "Specify the publisher model", _same("publishers", "subscribers", "open")),
+    Setting("send_last_published_item", choices=_same("never", "on_sub", "on_sub_and_presence")),
+    Setting("deliver_notifications", "Whether to deliver event notifications"),
+    Setting("deliver_payloads", "Whether to deliver payloads with event notifications"),
+    Setting(
+        "notification_type",
+        "Specify the delivery style for notifications",
+        (("normal", "Messages of type normal"), ("headline", "Messages of type headline")),
+    ),
+    Setting("notify_delete", "Whether to notify subscribers when the node is deleted"),
+    Setting("notify_retract", "Whether to notify subscribers when items are removed from the node"),
+    Setting(
+        "itemreply",
+        "Specify whose JID to include as the publisher of items",
+        (
+            ("owner", "Include the node owner's JID"),
+            ("publisher", "Include the item publisher's JID"),
+            ("none", "Don't include any JID with items"),
+        ),
+    ),
+    Setting("max_payload_size", "The maximum payload size in bytes", more=True),
+    Setting("item_expire", "Number of seconds after which to automatically purge items", more=True),
+    Setting("notify_config", "Whether to notify subscribers when the node configuration changes", more=True),
+    Setting("notify_sub", "Whether to notify owners about new subscribers and unsubscribes", more=True),
+    Setting("subscribe", "Whether to allow subscriptions", more=True),
+    Setting("presence_based_delivery", "Whether to deliver notifications to available users only", more=True),
+)
+_KNOWN: Final = frozenset(f"pubsub#{setting.name}" for setting in SETTINGS)
+_INITIAL: Final = NodeConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a service allows: so many `items` at a node, `octets` of a payload, and whether it knows presence."""
+
+    items: int
+    octets: int
+    presence: bool
+
+
+def form(config: NodeConfig, bounds: Bounds, *, kind: FormKind = "form", whole: bool = False) -> Form:
+    """The form in which an owner changes the configuration (§8.2.1); `whole`: with all fields that there are."""
+    shown = (each for each in SETTINGS if not each.more or whole or _differs(config, each.name))
+    return Form.of(kind, NODE_CONFIG, *(_field(config, each, bounds) for each in shown if _is_known(each.name, bounds)))
+
+
+def _differs(config: NodeConfig, name: str) -> bool:
+    return bool(getattr(config, name) != getattr(_INITIAL, name))
+
+
+def _is_known(name: str, bounds: Bounds) -> bool:
+    return bounds.presence or name != "presence_based_delivery"
+
+
+def _field(config: NodeConfig, setting: Setting, bounds: Bounds) -> Field:
+    var, value, label = f"pubsub#{setting.name}", getattr(config, setting.name), setting.label
+    if setting.name == "max_items":
+        validate = Element(_VALIDATE, "validate", {"datatype": "pubsub:integer-or-max"})
+        validate.add(Element(_VALIDATE, "range", {"min": "1", "max": str(bounds.items)}))
+        return Field(var, ("max" if value == MAX else str(value),), "text-single", label, validate=validate)
+    if setting.name == "item_expire":
+        return Field(var, (str(value) if value else "max",), "text-single", label)
+    if setting.name == "max_payload_size":
+        return Field(var, (str(value or bounds.octets),), "text-single", label)
+    if setting.choices:
+        return Field(var, (value,), "list-single", label, setting.choices)
+    if isinstance(value, bool):
+        return boolean(var, value, label)
+    if isinstance(value, tuple):
+        return Field(var, value, "list-multi", label, tuple((group, "") for group in value))
+    return Field(var, (value,) if value else (), "text-single", label)
+
+
+def changed(config: NodeConfig, submitted: Form, bounds: Bounds) -> NodeConfig:
+    """The configuration that a submitted form makes of this one.
 
     Raises StanzaError not-acceptable for a value that is not allowed (§8.2.4).
     """
-    return msgspec.structs.replace(config, **_values(config, submitted, models, most, largest))
+    return msgspec.structs.replace(config, **_values(config, submitted, bounds))
 
 
-def _values(config: NodeConfig, submitted: Form, models: Sequence[str], most: int, largest: int) -> dict[str, Any]:
+def _values(config: NodeConfig, submitted: Form, bounds: Bounds) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name in _LABELS:
-        var, old = f"pubsub#{name}", getattr(config, name)
-        if submitted.get(var) is None:
+    for setting in SETTINGS:
+        name, var, old = setting.name, f"pubsub#{setting.name}", getattr(config, setting.name)
+        if submitted.get(var) is None or not _is_known(name, bounds):
             continue
-        if name == "max_items":
-            is_max = submitted.text(var).strip() == "max"
-            values[name] = MAX if is_max else submitted.number(var, 1, 1, most)
+        if name in ("max_items", "item_expire") and submitted.text(var).strip() == "max":
+            values[name] = MAX if name == "max_items" else 0
+        elif name == "max_items":
+            values[name] = submitted.number(var, 1, 1, bounds.items)
+        elif name == "item_expire":
+            values[name] = submitted.number(var, 0, 0, 100 * _YEAR)
         elif name == "max_payload_size":
-            values[name] = submitted.number(var, 0, 0, largest)
-        elif name in _CHOICES:
-            values[name] = submitted.choice(var, models if name == "access_model" else _CHOICES[name], old)
+            values[name] = submitted.number(var, 0, 0, bounds.octets)
+        elif setting.choices:
+            values[name] = submitted.choice(var, dict(setting.choices), old)
         elif isinstance(old, bool):
             values[name] = submitted.boolean(var)
         elif isinstance(old, tuple):
@@ -143,33 +207,43 @@ def _values(config: NodeConfig, submitted: Form, models: Sequence[str], most: in
     return values
 
 
-def check(config: NodeConfig, options: Form, models: Sequence[str], most: int, largest: int) -> None:
+def check(config: NodeConfig, options: Form, bounds: Bounds) -> None:
     """Raises StanzaError conflict with precondition-not-met unless the node is as the publisher wants it (§7.1.5)."""
-    known = {f"pubsub#{name}" for name in _LABELS}
     for field in options.fields:
-        if field.var.startswith("pubsub#") and field.var not in known:
-            raise refuse("conflict", "precondition-not-met", text=f"{field.var} is not known.")
+        if field.var.startswith("pubsub#") and field.var not in _KNOWN:
+            raise _not_met(field.var)
     try:
-        wanted = _values(config, options, models, most, largest)
+        wanted = _values(config, options, bounds)
     except StanzaError as error:
         raise refuse("conflict", "precondition-not-met", text=error.text) from error
     for name, value in wanted.items():
         here = getattr(config, name)
         if name == "max_items":
-            here, value = (most if number == MAX else number for number in (here, value))
+            here, value = (bounds.items if number == MAX else number for number in (here, value))
         if here != value:
-            raise refuse("conflict", "precondition-not-met", text=f"pubsub#{name} of the node has another value.")
+            raise _not_met(name)
 
 
-def meta_data(config: NodeConfig, owners: Sequence[str], subscribers: int) -> Form:
+def _not_met(name: str) -> StanzaError:
+    return refuse("conflict", "precondition-not-met", text=f"Field does not match: {name.removeprefix('pubsub#')}")
+
+
+def meta_data(config: NodeConfig, owners: Sequence[str], publishers: Sequence[str], subscribers: int) -> Form:
     """What is told of the node to everybody who may read it (§5.4)."""
     fields = [
-        Field("pubsub#title", (config.title,), "text-single"),
-        Field("pubsub#description", (config.description,), "text-single"),
-        Field("pubsub#type", (config.type,), "text-single"),
-        Field("pubsub#access_model", (config.access_model,), "list-single"),
-        Field("pubsub#publish_model", (config.publish_model,), "list-single"),
-        Field("pubsub#num_subscribers", (str(subscribers),), "text-single"),
-        Field("pubsub#owner", tuple(owners), "jid-multi"),
+        Field("pubsub#title", (config.title,), "text-single", "A short name for the node"),
+        Field("pubsub#description", (config.description,), "text-single", "A description of the node"),
+        Field("pubsub#type", (config.type,), "text-single", "Payload semantic type information"),
+        Field("pubsub#access_model", (config.access_model,), "list-single", "Access model"),
+        Field("pubsub#publish_model", (config.publish_model,), "list-single", "Publish model"),
+        Field(
+            "pubsub#max_items",
+            ("max" if config.max_items == MAX else str(config.max_items),),
+            "text-single",
+            "Max # of items to persist",
+        ),
+        Field("pubsub#owner", tuple(owners), "jid-multi", "Node owners"),
+        Field("pubsub#publisher", tuple(publishers), "jid-multi", "Publishers to this node"),
+        Field("pubsub#num_subscribers", (str(subscribers),), "text-single", "Number of subscribers to this node"),
     ]
     return Form.of("result", META_DATA, *fields)

@@ -3,16 +3,17 @@
     await engine.publish(owner, "urn:xmpp:avatar:metadata", [Item("1", payload, owner)])
     items = await engine.items(owner, "urn:xmpp:avatar:metadata")
 
-An owner is the bare address of an account, or the domain of a service. Every change is committed when a call returns;
-notifications go out after it. `by` is who asks; None stands for the server itself, which may do everything. All raise
-StanzaError with the condition that XEP-0060 names.
+An owner is the bare address of an account, or the domain of a service. Every change is committed when a call returns,
+and its notification has its place in the node's line. `by` is who asks; None stands for the server itself, which may do
+everything. All raise StanzaError with the condition that XEP-0060 names.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from msgspec.structs import replace
@@ -20,15 +21,26 @@ from msgspec.structs import replace
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.rsm import Page, PageRequest
 from xmpp_server.storage.errors import NoSuchAccount
-from xmpp_server.storage.pubsub import Item, NodeExists, NodeRow, NoSuchNode, PubSub, Subscription, TooManyNodes
-from xmpp_server.util.tasks import keep
+from xmpp_server.storage.pubsub import (
+    NewNode,
+    NodeExists,
+    NoSuchNode,
+    OfSomebodyElse,
+    PubSub,
+    Storing,
+    TooManyNodes,
+    TooManyRelations,
+)
+from xmpp_server.storage.pubsub_tables import Item, NodeRow
 
-from . import events
-from .access import AFFILIATIONS, Node
-from .config import PUBLISH_OPTIONS, NodeConfig, changed, check
-from .errors import refuse, unsupported
+from . import events, pages
+from .access import Node
+from .config import PUBLISH_OPTIONS, Bounds, NodeConfig, changed, check, form
+from .errors import EVENT, refuse
 from .face import Face
+from .notifications import Notifications
 
 _LONGEST: Final = 512
 """Characters of the longest name of a node or an item."""
@@ -37,31 +49,64 @@ _PUBLISHERS: Final = 10_000
 
 
 class Engine:
-    """The nodes of all owners at one face."""
+    """The nodes of all owners at one face, and their items."""
 
     def __init__(self, face: Face, store: PubSub) -> None:
         self.face = face
-        self._store = store
+        self.store = store
+        self.notifications = Notifications(face, store)
         self._pace: dict[JID, tuple[float, int]] = {}
+
+    @property
+    def bounds(self) -> Bounds:
+        """What configurations may ask for."""
+        limits = self.face.limits
+        return Bounds(limits.items, limits.item_bytes, self.face.knows_presence)
 
     # -- nodes
 
-    async def node(self, owner: JID, name: str) -> Node:
-        """The node; raises item-not-found."""
+    async def node(self, owner: JID, name: str, by: JID | None = None) -> Node:
+        """The node with what `by` is to it; raises item-not-found."""
         if not name:
             raise refuse("bad-request", "nodeid-required")
-        row = await self._store.node(owner, name)
+        row = await self.store.node(owner, name, (by or owner).bare)
         if row is None:
             raise refuse("item-not-found")
-        return self._node(owner, name, row)
+        return self.found(owner, name, row)
 
-    def _node(self, owner: JID, name: str, row: NodeRow) -> Node:
-        return Node(owner, name, self.face.effective(name, NodeConfig.of(row.config)), row)
+    def found(self, owner: JID, name: str, row: NodeRow) -> Node:
+        """The node that has this row."""
+        config = self.face.effective(name, NodeConfig.of(row.config))
+        return Node(owner, name, config, row, time.time_ns() // 1000)
 
-    async def nodes(self, owner: JID) -> Sequence[tuple[str, NodeConfig]]:
-        """Names and configurations of all nodes of the owner, by name."""
-        found = await self._store.nodes(owner)
-        return [(name, self.face.effective(name, NodeConfig.of(config))) for name, config in found]
+    async def owned(self, owner: JID, name: str, by: JID | None) -> Node:
+        """The node, if `by` is an owner of it; raises forbidden."""
+        node = await self.node(owner, name, by)
+        node.expect_owner(by)
+        return node
+
+    async def readable(self, owner: JID, name: str, by: JID | None) -> Node:
+        """The node, if `by` may read it."""
+        node = await self.node(owner, name, by)
+        if by is not None:
+            groups = await self.face.groups(owner, [by.bare]) if node.asks_roster else {}
+            if (error := node.reading_error(by, groups.get(by.bare))) is not None:
+                raise error
+        return node
+
+    async def nodes(self, owner: JID, by: JID) -> Sequence[tuple[str, NodeConfig]]:
+        """Names and configurations of the nodes that `by` may read or subscribe to, by name."""
+        found = [(name, NodeConfig.of(config)) for name, config in await self.store.nodes(owner)]
+        applied = [(name, self.face.effective(name, config)) for name, config in found]
+        groups = (await self.face.groups(owner, [by.bare])).get(by.bare)
+        related = dict(await self.store.affiliations(owner, by.bare))
+
+        def shown(name: str, config: NodeConfig) -> bool:
+            row = NodeRow(b"", {by.bare: related[name]} if name in related else {}, {})
+            error = Node(owner, name, config, row, 0).reading_error(by, groups)
+            return error is None or (config.access_model == "authorize" and error.condition == "not-authorized")
+
+        return [each for each in applied if shown(*each)]
 
     async def create(self, owner: JID, name: str = "", form: Form | None = None, by: JID | None = None) -> str:
         """Make a node (§8.1), with a name of our own if none is given; its name."""
@@ -69,60 +114,56 @@ class Engine:
             raise refuse("forbidden")
         name = name or secrets.token_hex(8)
         config = self._configured(self.face.default(name), form)
-        try:
-            creator = (by or owner).bare
-            await self._store.create(owner, _name(name), config.to_bytes(), creator, most=self.face.limits.nodes)
-        except NodeExists:
-            raise refuse("conflict") from None
-        except TooManyNodes:
-            raise _too_many_nodes() from None
-        except NoSuchAccount:
-            raise refuse("item-not-found") from None
+        with refusing():
+            await self.store.create(owner, _name(name), self._new(config, owner, by))
         return name
 
-    async def configure(self, owner: JID, name: str, form: Form, by: JID | None = None) -> None:
+    async def configure(self, owner: JID, name: str, submitted: Form, by: JID | None = None) -> None:
         """Another configuration (§8.2)."""
-        node = await self.owned(owner, name, by)
-        config = self._configured(NodeConfig.of(node.row.config), form)
-        try:
-            await self._store.configure(
-                owner, name, config.to_bytes(), keep=max(1, config.keep(self.face.limits.items))
-            )
-        except NoSuchNode:
-            raise refuse("item-not-found") from None
-        if config.notify_config:
-            self._notify(node, events.about(name, "configuration"))
+        await self.owned(owner, name, by)
 
-    async def delete(self, owner: JID, name: str, by: JID | None = None) -> None:
-        """Remove a node (§8.4)."""
+        def change(row: NodeRow) -> tuple[bytes, Storing]:
+            self.found(owner, name, row).expect_owner(by)
+            config = self._configured(NodeConfig.of(row.config), submitted)
+            # what was kept stays kept where nothing is to be kept from now on
+            return config.to_bytes(), replace(self._storing(config), keep=max(1, config.keep(self.face.limits.items)))
+
+        with refusing():
+            await self.store.configure(owner, name, (by or owner).bare, change)
+        node = await self.node(owner, name, by)
+        if node.config.notify_config:
+            payload = node.config.deliver_payloads
+            content = [form(node.config, self.bounds, kind="result", whole=True).element()] if payload else []
+            await self.notifications.tell(node, events.about(name, "configuration", *content))
+
+    async def delete(self, owner: JID, name: str, by: JID | None = None, redirect: str = "") -> None:
+        """Remove a node (§8.4); `redirect` is a URI to look at from now on."""
         node = await self.owned(owner, name, by)
-        await self._store.delete(owner, name)
+        receivers = await self.notifications.receivers(owner, name, pending=True)
+        if not await self.store.delete(owner, name):
+            raise refuse("item-not-found")
         if node.config.notify_delete:
-            self._notify(node, events.about(name, "delete"))
+            content = [Element(EVENT, "redirect", {"uri": redirect})] if redirect else []
+            await self.notifications.tell(node, events.about(name, "delete", *content), receivers)
         await self.face.retracted(owner, name, (), by)
 
     async def purge(self, owner: JID, name: str, by: JID | None = None) -> None:
         """Remove all items (§8.5)."""
         node = await self.owned(owner, name, by)
-        if not node.config.persist_items:
-            raise unsupported("persistent-items")
-        await self._store.purge(owner, name)
+        node.expect_items()
+        await self.store.purge(owner, name)
         if node.config.notify_retract:
-            self._notify(node, events.about(name, "purge"))
+            await self.notifications.tell(node, events.about(name, "purge"))
         await self.face.retracted(owner, name, (), by)
 
-    async def owned(self, owner: JID, name: str, by: JID | None) -> Node:
-        """The node, if `by` is an owner of it; raises forbidden."""
-        node = await self.node(owner, name)
-        if by is not None and node.affiliation(by) != "owner":
-            raise refuse("forbidden")
-        return node
+    def _configured(self, config: NodeConfig, submitted: Form | None) -> NodeConfig:
+        return config if submitted is None else changed(config, submitted, self.bounds)
 
-    def _configured(self, config: NodeConfig, form: Form | None) -> NodeConfig:
-        if form is None:
-            return config
-        limits = self.face.limits
-        return changed(config, form, self.face.models, limits.items, limits.item_bytes)
+    def _new(self, config: NodeConfig, owner: JID, by: JID | None) -> NewNode:
+        return NewNode(config.to_bytes(), (by or owner).bare, self.face.limits.nodes)
+
+    def _storing(self, config: NodeConfig) -> Storing:
+        return Storing(config.keep(self.face.limits.items), config.since(time.time_ns() // 1000))
 
     # -- items
 
@@ -135,55 +176,45 @@ class Engine:
         """
         if by is not None:
             self._count(by.bare, len(items))
-        limits = self.face.limits
         if options is not None:
             options.expect(PUBLISH_OPTIONS)
-        row = await self._store.node(owner, _name(name))
-        config, create = self._target(owner, name, row, options, by)
-        largest = min(config.max_payload_size or limits.item_bytes, limits.item_bytes)
-        if not items and config.persist_items:
-            raise refuse("bad-request", "item-required")
-        if any(len(item.payload) > largest for item in items):
-            raise refuse("not-acceptable", "payload-too-big")
-        if len(items) > limits.items:
+        if len(items) > self.face.limits.items:
             raise refuse("not-allowed", "max-items-exceeded")
         now = time.time_ns() // 1000
         new = [replace(item, id=_name(item.id or secrets.token_hex(8)), at=now) for item in items]
-        try:
-            row = await self._store.publish(owner, name, new, keep=config.keep(limits.items), create=create)
-        except NoSuchNode:
-            raise refuse("item-not-found") from None
-        except TooManyNodes:
-            raise _too_many_nodes() from None
-        except NoSuchAccount:
-            raise refuse("item-not-found") from None
-        node = self._node(owner, name, row)
-        event = events.published(name, new, node.config, publisher=self.face.names_publishers)
-        self._notify(node, event)
-        await self.face.published(owner, name, new, by)
-        return [item.id for item in new]
 
-    def _target(
-        self, owner: JID, name: str, row: NodeRow | None, options: Form | None, by: JID | None
-    ) -> tuple[NodeConfig, tuple[bytes, JID, int] | None]:
-        """The configuration of the node that is published to, and what it is made with if there is none."""
-        limits = self.face.limits
-        if row is not None:
-            node = self._node(owner, name, row)
+        def decide(row: NodeRow | None) -> Storing:
+            if row is None:
+                config = self._made_by_publishing(owner, name, options, by)
+                _expect(new, config, self.bounds)
+                return replace(self._storing(config), create=self._new(config, owner, by))
+            node = self.found(owner, name, row)
             error = node.publishing_error(by) if by is not None else None
             if error is not None:
                 raise error
             if options is not None:
-                check(NodeConfig.of(row.config), options, self.face.models, limits.items, limits.item_bytes)
-            return node.config, None
+                check(NodeConfig.of(row.config), options, self.bounds)
+            _expect(new, node.config, self.bounds)
+            # who may publish without being a publisher replaces nobody else's items
+            return replace(self._storing(node.config), own=by is not None and node.affiliation(by) == "none")
+
+        with refusing():
+            row = await self.store.publish(owner, _name(name), new, (by or owner).bare, decide)
+        node = self.found(owner, name, row)
+        await self.notifications.tell(node, events.published(node, new, publisher=self.face.names_publishers))
+        await self.face.published(owner, name, new, by)
+        return [item.id for item in new]
+
+    def _made_by_publishing(self, owner: JID, name: str, options: Form | None, by: JID | None) -> NodeConfig:
+        """The configuration of a node that there is none of yet (§7.1.4)."""
         if not self.face.auto_creates:
             raise refuse("item-not-found")
         if by is not None and not self.face.may_create(owner, by.bare):
             raise refuse("forbidden")
         config = self._configured(self.face.default(name), options)
         if options is not None:
-            check(config, options, self.face.models, limits.items, limits.item_bytes)
-        return config, (config.to_bytes(), (by or owner).bare, limits.nodes)
+            check(config, options, self.bounds)
+        return config
 
     def _count(self, publisher: JID, items: int) -> None:
         """Raises policy-violation for who publishes too fast."""
@@ -197,152 +228,89 @@ class Engine:
         if count >= self.face.limits.publishes_per_minute:
             raise refuse("policy-violation", text="Too many publications in a minute.", type="wait")
 
-    async def items(
-        self, owner: JID, name: str, ids: Sequence[str] = (), most: int | None = None, by: JID | None = None
-    ) -> Sequence[Item]:
-        """Items that are kept (§6.5): those with these ids, or the newest, the newest first."""
+    async def items(self, owner: JID, name: str, ids: Sequence[str] = (), by: JID | None = None) -> Sequence[Item]:
+        """Items that are kept (§6.5): those with these ids in that order, or all, the oldest first."""
         node = await self.readable(owner, name, by)
-        if not node.config.persist_items:
-            raise unsupported("persistent-items")
+        node.expect_items()
+        since = node.config.since(node.now)
         if ids:
-            found = [await self._store.item(owner, name, id) for id in ids[: self.face.limits.items]]
-            return [item for item in found if item is not None]
-        return await self._store.items(owner, name, self.face.limits.items if most is None else most)
+            found = await self.store.named(owner, name, ids[: self.face.limits.items])
+            return [item for item in found if item.at >= since]
+        return [item for item in await self.store.between(owner, name, 0, pages.LAST) if item.at >= since]
+
+    async def page(
+        self, owner: JID, name: str, request: PageRequest, most: int | None, by: JID | None = None
+    ) -> tuple[Node, Sequence[Item], Page | None]:
+        """A page of what is kept, the oldest first (§6.5.4), of the newest `most` items; what is to be said of the page
+        if it is not all that was asked for."""
+        node = await self.readable(owner, name, by)
+        node.expect_items()
+        contents = await self.store.contents(owner, name)
+        since = node.config.since(node.now)
+        if any(entry.at < since for entry in contents):
+            await self.store.expire(owner, name, since)
+        chosen, page = pages.choose([entry for entry in contents if entry.at >= since], request, most)
+        if not chosen:
+            return node, (), page
+        return node, await self.store.between(owner, name, chosen[0].n, chosen[-1].n), page
+
+    async def ids(self, owner: JID, name: str, by: JID) -> Sequence[str]:
+        """The ids of all items that are kept, the oldest first (§5.5)."""
+        node = await self.readable(owner, name, by)
+        since = node.config.since(node.now)
+        return [entry.id for entry in await self.store.contents(owner, name) if entry.at >= since]
 
     async def retract(
         self, owner: JID, name: str, ids: Sequence[str], *, notify: bool = False, by: JID | None = None
     ) -> None:
-        """Remove items (§7.2)."""
-        node = await self.node(owner, name)
-        error = node.publishing_error(by) if by is not None else None
-        if error is not None:
+        """Remove items (§7.2): an owner any, others what they published."""
+        node = await self.node(owner, name, by)
+        if by is not None and (error := node.publishing_error(by)) is not None:
             raise error
-        if not node.config.persist_items:
-            raise unsupported("persistent-items")
+        node.expect_items()
         if not ids or not all(ids):
             raise refuse("bad-request", "item-required")
-        removed = await self._store.retract(owner, name, ids)
+        own = by.bare if by is not None and node.affiliation(by) != "owner" else None
+        with refusing():
+            removed = await self.store.retract(owner, name, ids[: self.face.limits.items], own)
         if not removed:
             raise refuse("item-not-found")
         if notify or node.config.notify_retract:
-            self._notify(node, events.retracted(name, removed))
+            await self.notifications.tell(node, events.retracted(name, removed))
         await self.face.retracted(owner, name, removed, by)
 
-    async def readable(self, owner: JID, name: str, by: JID | None) -> Node:
-        """The node, if `by` may read it."""
-        node = await self.node(owner, name)
-        await self._read(node, by)
-        return node
 
-    async def _read(self, node: Node, by: JID | None) -> None:
-        if by is None:
-            return
-        error = node.reading_error(by, await self.face.groups(node.owner, by.bare))
-        if error is not None:
-            raise error
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What storage refuses, as XEP-0060 names it."""
+    try:
+        yield
+    except NodeExists:
+        raise refuse("conflict") from None
+    except (NoSuchNode, NoSuchAccount):
+        raise refuse("item-not-found") from None
+    except TooManyNodes:
+        raise refuse("resource-constraint", text="There are as many nodes as one owner may have.") from None
+    except TooManyRelations:
+        raise refuse("policy-violation", "too-many-subscriptions") from None
+    except OfSomebodyElse:
+        raise refuse("forbidden") from None
 
-    # -- subscriptions and affiliations
 
-    async def subscribe(self, owner: JID, name: str, jid: JID, by: JID) -> Subscription:
-        """Subscribe an address (§6.1)."""
-        if jid.bare != by.bare:
-            raise refuse("bad-request", "invalid-jid")
-        node = await self.node(owner, name)
-        state = "subscribed"
-        groups = await self.face.groups(owner, by.bare)
-        if (error := node.reading_error(by, groups)) is not None:
-            waits = node.config.access_model == "authorize" and node.affiliation(by) == "none"
-            if not waits:
-                raise error
-            state = "pending"
-        subscription = node.row.subscriptions.get(jid) or Subscription(jid, secrets.token_hex(8), state)
-        if not await self._store.subscribe(owner, name, subscription, most=self.face.limits.subscribers):
-            raise refuse("policy-violation", "too-many-subscriptions")
-        if subscription.state == "subscribed" and node.config.send_last_published_item != "never":
-            for item in await self._store.items(owner, name, 1):
-                keep(self._send_last(node, item, jid), "last item")
-        return subscription
-
-    async def unsubscribe(self, owner: JID, name: str, jid: JID, subid: str, by: JID) -> None:
-        """End a subscription (§6.2)."""
-        node = await self.node(owner, name)
-        if jid.bare != by.bare:
-            raise refuse("forbidden")
-        subscription = node.row.subscriptions.get(jid)
-        if subscription is None:
-            raise refuse("unexpected-request", "not-subscribed", type="cancel")
-        if subid and subid != subscription.subid:
-            raise refuse("not-acceptable", "invalid-subid")
-        await self._store.unsubscribe(owner, name, jid)
-
-    async def set_subscription(self, owner: JID, name: str, jid: JID, state: str, by: JID | None = None) -> None:
-        """An owner approves, denies or ends a subscription (§8.6, §8.8)."""
-        node = await self.owned(owner, name, by)
-        if state not in ("none", "subscribed"):
-            raise refuse("bad-request")
-        subscription = node.row.subscriptions.get(jid) or Subscription(jid, secrets.token_hex(8))
-        if state == "none":
-            await self._store.unsubscribe(owner, name, jid)
-        else:
-            subscription = replace(subscription, state=state)
-            if not await self._store.subscribe(owner, name, subscription, most=self.face.limits.subscribers):
-                raise refuse("policy-violation", "too-many-subscriptions")
-        event = events.subscription_changed(name, jid, state, subscription.subid)
-        keep(events.give(self.face.send, events.message(owner, event, "headline"), [jid]), "notification")
-
-    async def affiliate(self, owner: JID, name: str, changes: dict[JID, str], by: JID | None = None) -> None:
-        """Set affiliations (§8.9.2); a node always has an owner."""
-        await self.owned(owner, name, by)
-        if not set(changes.values()) <= set(AFFILIATIONS):
-            raise refuse("bad-request")
-        if not await self._store.affiliate(owner, name, changes):
-            raise refuse("not-acceptable")
-
-    async def subscriptions(self, owner: JID, jid: JID) -> Sequence[tuple[str, Subscription]]:
-        """Node and subscription of all resources of a bare address (§5.6)."""
-        return [(name, each) for name, each in await self._store.subscriptions(owner) if each.jid.bare == jid]
-
-    async def affiliations(self, owner: JID, jid: JID) -> Sequence[tuple[str, str]]:
-        """Node and affiliation of a bare address (§5.7)."""
-        return await self._store.affiliations(owner, jid)
-
-    # -- notifications
-
-    def _notify(self, node: Node, event: Element) -> None:
-        if node.config.deliver_notifications:
-            keep(self._tell(node, event), "notification")
-
-    async def _tell(self, node: Node, event: Element) -> None:
-        stanza = events.message(node.owner, event, node.config.notification_type)
-        receivers: dict[JID, None] = {}
-        candidates: Iterable[JID] = (each.jid for each in node.row.subscriptions.values() if each.state == "subscribed")
-        for jid in (*candidates, *await self.face.followers(node.owner, node.name)):
-            if node.reading_error(jid, await self.face.groups(node.owner, jid.bare)) is None:
-                receivers[jid] = None
-        await events.give(self.face.send, stanza, receivers)
-
-    async def _send_last(self, node: Node, item: Item, jid: JID) -> None:
-        event = events.published(node.name, [item], node.config, publisher=self.face.names_publishers)
-        await self.face.send(events.message(node.owner, event, node.config.notification_type).stamped(to=jid))
-
-    async def send_last_items(self, viewer: JID, interests: Sequence[str]) -> None:
-        """A client became available: the last items of what it wants to be told of, of its own account and of those
-        whose presence it sees (XEP-0163 §4.3.4)."""
-        for last in await self._store.last_items(viewer, interests):
-            config = self.face.effective(last.node, NodeConfig.of(last.config))
-            if config.send_last_published_item != "on_sub_and_presence" or not config.deliver_notifications:
-                continue
-            row = NodeRow(last.config, {viewer.bare: last.affiliation}, {})
-            node = Node(last.owner, last.node, config, row)
-            if node.reading_error(viewer, last.groups) is None:
-                await self._send_last(node, last.item, viewer)
+def _expect(items: Sequence[Item], config: NodeConfig, bounds: Bounds) -> None:
+    """Raises StanzaError where items are not as the node wants them (§7.1.3)."""
+    largest = min(config.max_payload_size or bounds.octets, bounds.octets)
+    if any(len(item.payload) > largest for item in items):
+        raise refuse("not-acceptable", "payload-too-big")
+    if not items and config.persist_items:
+        raise refuse("bad-request", "item-required")
+    if items and not config.persist_items and not config.deliver_payloads:
+        raise refuse("bad-request", "item-forbidden")
+    if config.deliver_payloads and any(not item.payload for item in items):
+        raise refuse("bad-request", "payload-required")
 
 
 def _name(text: str) -> str:
     if not 0 < len(text) <= _LONGEST:
         raise refuse("not-acceptable", text=f"A name has 1 to {_LONGEST} characters.")
     return text
-
-
-def _too_many_nodes() -> Exception:
-    return refuse("resource-constraint", text="There are as many nodes as one owner may have.")

@@ -13,12 +13,20 @@ EVENT: Final = f"{NS}#event"
 ERRORS: Final = f"{NS}#errors"
 
 
-def refuse(condition: str, reason: str = "", *, feature: str = "", text: str = "", type: str = "") -> StanzaError:
-    """The error to raise; `feature` is what is not supported (§15, `unsupported`)."""
+def refuse(
+    condition: str,
+    reason: str = "",
+    *,
+    feature: str = "",
+    text: str = "",
+    type: str = "",
+    about: Element | None = None,
+) -> StanzaError:
+    """The error to raise; `feature` is what is not supported (§15, `unsupported`), `about` what it is about."""
     application = None
     if reason:
         application = Element(ERRORS, reason, {"feature": feature} if feature else {})
-    return StanzaError(condition, text, type=type, application=application)
+    return StanzaError(condition, text, type=type, application=application, about=about)
 
 
 def unsupported(feature: str) -> StanzaError:

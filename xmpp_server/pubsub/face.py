@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Protocol
 
 import msgspec
 
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.storage.pubsub import Item
+from xmpp_server.storage.pubsub_tables import Item
 
 from .config import NodeConfig
 
@@ -39,12 +39,12 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 class Face(Protocol):
     """The surroundings of the engine."""
 
-    models: Sequence[str]
-    """The access models that make sense here."""
     auto_creates: bool
     """Whether a publication makes the node where there is none."""
     names_publishers: bool
-    """Whether items say who published them."""
+    """Whether items say who published them, whatever a node's `itemreply` is."""
+    knows_presence: bool
+    """Whether it can tell who is available."""
 
     @property
     def limits(self) -> Limits: ...
@@ -61,8 +61,14 @@ class Face(Protocol):
         """Whether this bare address may make nodes."""
         ...
 
-    async def groups(self, owner: JID, jid: JID) -> Collection[str] | None:
-        """In which groups the owner has this bare address whom it shows its presence; None: it does not show it."""
+    async def groups(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str] | None]:
+        """In which groups the owner has each of these bare addresses whom it shows its presence; None, or left out: it
+        does not show it."""
+        ...
+
+    async def shows(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str]]:
+        """The states of presence (`online`, `away` ...) in which each of these addresses is, as far as the owner may
+        see it: of all resources of a bare address, of one for a full one, none for who is away."""
         ...
 
     async def followers(self, owner: JID, node: str) -> Collection[JID]:

@@ -8,7 +8,7 @@ from xmpp_server.protocol.element import Element, parse
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.forms import Field, Form
 from xmpp_server.protocol.jid import JID
-from xmpp_server.storage.pubsub import Item
+from xmpp_server.storage.pubsub_tables import Item
 
 from .config import PUBLISH_OPTIONS
 from .engine import Engine
@@ -42,7 +42,7 @@ class Inside:
             found = await self._engine.items(account, node)
         except StanzaError:  # there is no such node, or it keeps nothing
             return ()
-        return [(item.id, payload_of(item)) for item in reversed(found) if item.payload]
+        return [(item.id, payload_of(item)) for item in found if item.payload]
 
     async def access_model(self, account: JID, node: str) -> str:
         """As it is applied; empty without such a node."""

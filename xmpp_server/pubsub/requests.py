@@ -1,11 +1,13 @@
 """The requests of XEP-0060 as they come on the wire, for both faces.
 
-XEP: 0060 (1.30.0) partial: without collections, pending forms and subscription options
+A subscription has no SubID, for an address has one at a node.
+
+XEP: 0060 (1.30.0) partial: without collections (XEP-0248), several subscriptions of one address, digests and bodies
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from xmpp_server.protocol import ns
@@ -13,12 +15,17 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID, InvalidJID
-from xmpp_server.storage.pubsub import Item
+from xmpp_server.protocol.rsm import PageRequest
+from xmpp_server.storage.pubsub_tables import Item, Subscription
 
+from .affiliations import Affiliations
+from .approvals import Approvals
 from .config import NODE_CONFIG, NodeConfig, form, meta_data
 from .engine import Engine
 from .errors import NS, OWNER, refuse, unsupported
 from .events import item_element
+from .options import SUBSCRIBE_OPTIONS
+from .subscriptions import Subscriptions
 
 FEATURES: Final = frozenset(
     [NS]
@@ -34,8 +41,10 @@ FEATURES: Final = frozenset(
             "create-nodes",
             "delete-items",
             "delete-nodes",
+            "get-pending",
             "instant-nodes",
             "item-ids",
+            "leased-subscription",
             "manage-subscriptions",
             "member-affiliation",
             "meta-data",
@@ -51,9 +60,12 @@ FEATURES: Final = frozenset(
             "retract-items",
             "retrieve-affiliations",
             "retrieve-default",
+            "retrieve-default-sub",
             "retrieve-items",
             "retrieve-subscriptions",
+            "rsm",
             "subscribe",
+            "subscription-options",
         )
     ]
 )
@@ -68,14 +80,18 @@ class Requests:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._handlers: dict[
-            tuple[str, str, str], Callable[[JID, JID, Element, Element], Awaitable[Element | None]]
-        ] = {
+        self.approvals = Approvals(engine)
+        self._subscribing = Subscriptions(engine, self.approvals)
+        self._affiliating = Affiliations(engine, self.approvals)
+        self._handlers: dict[tuple[str, str, str], _Handler] = {
             ("set", NS, "create"): self._create,
             ("set", NS, "publish"): self._publish,
             ("set", NS, "retract"): self._retract,
             ("set", NS, "subscribe"): self._subscribe,
             ("set", NS, "unsubscribe"): self._unsubscribe,
+            ("get", NS, "options"): self._options,
+            ("set", NS, "options"): self._set_options,
+            ("get", NS, "default"): self._default_options,
             ("get", NS, "items"): self._items,
             ("get", NS, "subscriptions"): self._subscriptions,
             ("get", NS, "affiliations"): self._affiliations,
@@ -97,14 +113,14 @@ class Requests:
             if handler is not None:
                 return await handler(owner, by, action, pubsub)
         name = next((action.name for action in pubsub), "")
-        if name == "options":
-            raise unsupported("subscription-options")
         raise refuse("bad-request") if not name else unsupported(name)
 
     async def _create(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element | None:
         wanted = action.get("node")
         name = await self._engine.create(owner, wanted, _form(pubsub.child(NS, "configure"), NODE_CONFIG), by)
-        return None if wanted else Element(NS, "pubsub", {}, [Element(NS, "create", {"node": name})])
+        return None if wanted else _answer(NS, "create", {"node": name})
+
+    # -- items (§6.5, §7)
 
     async def _publish(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
         new = []
@@ -112,122 +128,194 @@ class Requests:
             content = list(item)
             if (item.ns, item.name) != (NS, "item") or len(content) > 1:
                 raise refuse("bad-request", "invalid-payload")
-            if not content:
-                raise refuse("bad-request", "payload-required")
-            new.append(Item(item.get("id"), content[0].to_bytes(""), by.bare))
+            new.append(Item(item.get("id"), content[0].to_bytes("") if content else b"", by.bare))
         options = pubsub.child(NS, "publish-options")
         x = options.child(ns.DATA, "x") if options is not None else None
-        name = action.get("node")
-        if not name:
-            raise refuse("bad-request", "nodeid-required")
-        ids = await self._engine.publish(owner, name, new, Form.parse(x) if x is not None else None, by)
-        published = Element(NS, "publish", {"node": name}, [Element(NS, "item", {"id": id}) for id in ids])
-        return Element(NS, "pubsub", {}, [published])
+        # COMPAT(Prosody's plays, 13.0): the form says no type
+        form = Form.parse(x, "submit") if x is not None else None
+        name = _node(action)
+        ids = await self._engine.publish(owner, name, new, form, by)
+        return _answer(NS, "publish", {"node": name}, *(Element(NS, "item", {"id": id}) for id in ids))
 
     async def _retract(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
         ids = [item.get("id") for item in action if item.name == "item"]
         notify = action.get("notify") in ("1", "true")
-        await self._engine.retract(owner, action.get("node"), ids, notify=notify, by=by)
+        await self._engine.retract(owner, _node(action), ids, notify=notify, by=by)
 
     async def _items(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
-        name = action.get("node")
+        name = _node(action)
         ids = [item.get("id") for item in action if item.name == "item"]
-        text = action.get("max_items")
-        if text and not (text.isascii() and text.isdecimal() and len(text) < 10):
-            raise refuse("bad-request")
-        most = min(int(text), self._engine.face.limits.items) if text else None
-        found = await self._engine.items(owner, name, ids, most, by)
-        elements = [item_element(NS, item, publisher=self._engine.face.names_publishers) for item in found]
-        return Element(NS, "pubsub", {}, [Element(NS, "items", {"node": name}, elements)])
+        publisher = self._engine.face.names_publishers
+        if ids:
+            node = await self._engine.readable(owner, name, by)
+            found, page = await self._engine.items(owner, name, ids, by), None
+        else:
+            most = _number(action.get("max_items"))
+            node, found, page = await self._engine.page(owner, name, PageRequest.parse(pubsub), most, by)
+        elements = [item_element(NS, node, item, publisher=publisher) for item in found]
+        answer = _answer(NS, "items", {"node": name}, *elements)
+        return answer if page is None else answer.add(page.element())
+
+    # -- subscriptions (§5.6, §6.1 to §6.4)
 
     async def _subscribe(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
-        name = action.get("node")
-        made = await self._engine.subscribe(owner, name, _jid(action), by)
-        attrs = {"node": name, "jid": str(made.jid), "subid": made.subid, "subscription": made.state}
-        return Element(NS, "pubsub", {}, [Element(NS, "subscription", attrs)])
+        name, wanted = _node(action), _following(pubsub, action, "options")
+        if wanted is not None and (wanted.get("node") or wanted.get("jid")):
+            raise refuse("bad-request")  # §6.3.7
+        form = _form(wanted, SUBSCRIBE_OPTIONS)
+        made = await self._subscribing.subscribe(owner, name, _jid(action), by, form)
+        answer = Element(NS, "pubsub", {}, [_subscription(NS, made, name)])
+        if form is None:
+            return answer
+        x = self._subscribing.form_of(made, result=True).element()
+        return answer.add(Element(NS, "options", {}, [x]))
 
-    async def _unsubscribe(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
-        await self._engine.unsubscribe(owner, action.get("node"), _jid(action), action.get("subid"), by)
+    async def _unsubscribe(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
+        name, jid = _node(action), _jid(action)
+        await self._subscribing.unsubscribe(owner, name, jid, by)
+        return Element(NS, "pubsub", {}, [_subscription(NS, Subscription(jid, "", "none"), name)])
+
+    async def _options(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
+        name, jid = _node(action), _jid(action)
+        form = await self._subscribing.options(owner, name, jid, by)
+        return _answer(NS, "options", {"node": name, "jid": str(jid)}, form.element())
+
+    async def _set_options(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
+        submitted = _submitted(action)
+        if submitted is not None:
+            await self._subscribing.configure(owner, _node(action), _jid(action), submitted, by)
+
+    async def _default_options(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
+        name = action.get("node")
+        form = await self._subscribing.default(owner, name, by)
+        return _answer(NS, "default", {"node": name} if name else {}, form.element())
 
     async def _subscriptions(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
         name = action.get("node")
-        answer = Element(NS, "subscriptions", {"node": name} if name else {})
-        for node, each in await self._engine.subscriptions(owner, by.bare):
-            if name in ("", node):
-                attrs = {"node": node, "jid": str(each.jid), "subscription": each.state, "subid": each.subid}
-                answer.add(Element(NS, "subscription", attrs))
-        return Element(NS, "pubsub", {}, [answer])
+        found = await self._subscribing.of(owner, name, by.bare)
+        listed = (_subscription(NS, each, node) for node, each in found)
+        return _answer(NS, "subscriptions", {"node": name} if name else {}, *listed)
 
     async def _affiliations(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
         name = action.get("node")
-        answer = Element(NS, "affiliations", {"node": name} if name else {})
-        for node, affiliation in await self._engine.affiliations(owner, by.bare):
-            if name in ("", node):
-                answer.add(Element(NS, "affiliation", {"node": node, "affiliation": affiliation}))
-        return Element(NS, "pubsub", {}, [answer])
+        found = await self._affiliating.of(owner, name, by.bare)
+        listed = (Element(NS, "affiliation", {"node": node, "affiliation": each}) for node, each in found)
+        return _answer(NS, "affiliations", {"node": name} if name else {}, *listed)
 
     # -- for owners (§8)
 
     async def _default(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
-        return self._form("default", {}, self._engine.face.default(""))
+        config = form(self._engine.face.default(""), self._engine.bounds, whole=True)
+        return _answer(OWNER, "default", {}, config.element())
 
     async def _configuration(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
-        name = action.get("node")
+        name = _node(action)
         node = await self._engine.owned(owner, name, by)
-        return self._form("configure", {"node": name}, NodeConfig.of(node.row.config))
-
-    def _form(self, name: str, attrs: dict[str, str], config: NodeConfig) -> Element:
-        x = form(config, self._engine.face.models).element()
-        return Element(OWNER, "pubsub", {}, [Element(OWNER, name, attrs, [x])])
+        config = form(NodeConfig.of(node.row.config), self._engine.bounds)
+        return _answer(OWNER, "configure", {"node": name}, config.element())
 
     async def _configure(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
-        x = action.child(ns.DATA, "x")
-        if x is None:
-            raise refuse("bad-request")
-        submitted = Form.parse(x)
-        if submitted.kind == "cancel":
-            return
-        submitted.expect(NODE_CONFIG)
-        await self._engine.configure(owner, action.get("node"), submitted, by)
+        submitted = _submitted(action)
+        if submitted is not None:
+            submitted.expect(NODE_CONFIG)
+            await self._engine.configure(owner, _node(action), submitted, by)
 
     async def _delete(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
-        await self._engine.delete(owner, action.get("node"), by)
+        redirect = action.child(OWNER, "redirect")
+        await self._engine.delete(owner, _node(action), by, redirect.get("uri") if redirect is not None else "")
 
     async def _purge(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
-        await self._engine.purge(owner, action.get("node"), by)
+        await self._engine.purge(owner, _node(action), by)
 
     async def _subscribers(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
-        name = action.get("node")
-        node = await self._engine.owned(owner, name, by)
-        answer = Element(OWNER, "subscriptions", {"node": name})
-        for each in node.row.subscriptions.values():
-            attrs = {"jid": str(each.jid), "subscription": each.state, "subid": each.subid}
-            answer.add(Element(OWNER, "subscription", attrs))
-        return Element(OWNER, "pubsub", {}, [answer])
+        name = _node(action)
+        found = await self._subscribing.at(owner, name, by)
+        return _answer(OWNER, "subscriptions", {"node": name}, *(_subscription(OWNER, each) for each in found))
 
     async def _change_subscribers(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
-        for child in action:
-            await self._engine.set_subscription(owner, action.get("node"), _jid(child), child.get("subscription"), by)
+        name, failed = _node(action), []
+        wanted = {_jid(child): child.get("subscription") for child in action if child.name == "subscription"}
+        for jid, state in wanted.items():
+            before = await self._subscribing.set(owner, name, jid, state, by) if state else ""
+            if state and state not in ("none", "subscribed"):
+                failed.append(_subscription(OWNER, Subscription(jid, "", before)))
+        _expect_none(failed, "subscriptions", name)
 
     async def _affiliated(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
-        name = action.get("node")
-        node = await self._engine.owned(owner, name, by)
-        answer = Element(OWNER, "affiliations", {"node": name})
-        for jid, affiliation in node.row.affiliations.items():
-            answer.add(Element(OWNER, "affiliation", {"jid": str(jid), "affiliation": affiliation}))
-        return Element(OWNER, "pubsub", {}, [answer])
+        name = _node(action)
+        found = await self._affiliating.at(owner, name, by)
+        return _answer(OWNER, "affiliations", {"node": name}, *(_affiliation(jid, each) for jid, each in found))
 
     async def _affiliate(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
-        changes = {_jid(child).bare: child.get("affiliation") for child in action if child.name == "affiliation"}
-        await self._engine.affiliate(owner, action.get("node"), changes, by)
+        name, failed = _node(action), []
+        listed = [child for child in action if child.name == "affiliation"]
+        wanted = {_jid(child).bare: child.get("affiliation") for child in listed}
+        if len(wanted) < len(listed):
+            raise refuse("bad-request")  # one entity twice
+        for jid, affiliation in wanted.items():
+            after = await self._affiliating.set(owner, name, jid, affiliation, by) if affiliation else ""
+            if after != affiliation:
+                failed.append(_affiliation(jid, after))
+        _expect_none(failed, "affiliations", name)
 
     # -- discovery (§5.3, §5.4)
 
     async def meta_data(self, owner: JID, name: str, by: JID) -> Form:
         """What is told of a node to who may read it; raises StanzaError."""
         node = await self._engine.readable(owner, name, by)
-        owners = [str(jid) for jid, affiliation in node.row.affiliations.items() if affiliation == "owner"]
-        return meta_data(node.config, owners, len(node.row.subscriptions))
+        related = await self._engine.store.affiliates(owner, name)
+        owners, publishers = (
+            [str(jid) for jid, affiliation in related if affiliation == wanted] for wanted in ("owner", "publisher")
+        )
+        return meta_data(node.config, owners, publishers, await self._engine.store.count_subscribers(owner, name))
+
+
+def _answer(ns: str, name: str, attrs: dict[str, str], *content: Element) -> Element:
+    return Element(ns, "pubsub", {}, [Element(ns, name, attrs, content)])
+
+
+def _subscription(ns: str, subscription: Subscription, node: str = "") -> Element:
+    attrs = {"node": node} if node else {}
+    attrs |= {"jid": str(subscription.jid), "subscription": subscription.state}
+    return Element(ns, "subscription", attrs)
+
+
+def _affiliation(jid: JID, affiliation: str) -> Element:
+    return Element(OWNER, "affiliation", {"jid": str(jid), "affiliation": affiliation})
+
+
+def _expect_none(failed: Sequence[Element], name: str, node: str) -> None:
+    """Raises not-acceptable with the entries that could not be changed, as they are (§8.8.2.4, §8.9.2.4)."""
+    if failed:
+        raise refuse("not-acceptable", about=_answer(OWNER, name, {"node": node}, *failed))
+
+
+def _node(action: Element) -> str:
+    name = action.get("node")
+    if not name:
+        raise refuse("bad-request", "nodeid-required")
+    return name
+
+
+def _number(text: str) -> int | None:
+    if text and not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise refuse("bad-request")
+    return int(text) if text else None
+
+
+def _following(pubsub: Element, action: Element, name: str) -> Element | None:
+    """The sibling of this name that comes after the action."""
+    children = list(pubsub)
+    return next((each for each in children[children.index(action) :] if (each.ns, each.name) == (NS, name)), None)
+
+
+def _submitted(action: Element) -> Form | None:
+    """The form that is submitted; None if it is cancelled."""
+    x = action.child(ns.DATA, "x")
+    if x is None:
+        raise refuse("bad-request")
+    form = Form.parse(x)
+    return None if form.kind == "cancel" else form
 
 
 def _form(parent: Element | None, form_type: str) -> Form | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
@@ -40,7 +40,7 @@ class Session(Protocol):
     """Whether it asked for the blocklist, and so gets its changes (XEP-0191 §3.2)."""
     budget: Budget
     """What of its messages is under way and not safe yet."""
-    commit: asyncio.Future[None] | None
+    commit: asyncio.Future[Any] | None
     """The commit that the last of its messages waited for, so that what comes after it stays behind it."""
 
     @property

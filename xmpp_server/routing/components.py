@@ -1,15 +1,15 @@
-"""The route to components in this process, and their ports (XEP-0114 is for those outside)."""
+"""The route to components, and their ports: in this process, and outside of it (XEP-0114)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Callable, Collection
+from typing import Any, Final, Protocol
 
 import structlog
 
 from xmpp_server.port import Delivery, Handler
-from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.errors import StanzaError, StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.storage.errors import StorageError
@@ -58,6 +58,67 @@ class LocalPort:
     def receive(self, handler: Handler) -> None:
         """As `Port` has it."""
         self.handler = handler
+
+
+class Link(Protocol):
+    """The stream that a component outside is connected by."""
+
+    def write(self, data: bytes) -> bool:
+        """Append to what is sent at the end of this turn; False: it is closed, or its bound is reached."""
+        ...
+
+    def when_written(self, callback: Callable[[], None]) -> None:
+        """Call this once, when what was appended so far has been given to the socket; never, if it is closed before."""
+        ...
+
+    def close(self, error: StreamError | None = None) -> None:
+        """End the stream with this error, if there is one."""
+        ...
+
+
+class OutsidePort:
+    """The place of a component outside, whether it is connected or not. `secret` is what it proves itself by.
+
+    A stream has no acknowledgements: a stanza counts as handled when its bytes were given to the socket. What a lost
+    connection did not take is answered with an error.
+    """
+
+    def __init__(self, jid: JID, secret: str) -> None:
+        self.jid = jid
+        self.secret = secret
+        self.handler: Handler = self.give
+        self.link: Link | None = None
+        """None while it is away."""
+        self._unwritten: asyncio.Future[None] | None = None
+
+    async def give(self, stanza: Stanza) -> asyncio.Future[None]:
+        """As `Handler` has it. While the component is away everybody hears that it cannot be reached, which leaves
+        those who were in its rooms in doubt, as it should (XEP-0410 §3.2)."""
+        link = self.link
+        if link is None or not link.write(stanza.to_bytes()):
+            raise _away()
+        unwritten = self._unwritten
+        if unwritten is None:
+            unwritten = self._unwritten = asyncio.get_running_loop().create_future()
+            unwritten.add_done_callback(asyncio.Future.exception)  # it may be for nobody
+            link.when_written(self._written)
+        return unwritten
+
+    def _written(self) -> None:
+        unwritten, self._unwritten = self._unwritten, None
+        if unwritten is not None:
+            unwritten.set_result(None)
+
+    def lost(self) -> None:
+        """The component is not connected any more."""
+        self.link = None
+        unwritten, self._unwritten = self._unwritten, None
+        if unwritten is not None:
+            unwritten.set_exception(_away())
+
+
+def _away() -> StanzaError:
+    return StanzaError("remote-server-timeout", "The component is not connected.", type="wait")
 
 
 class ComponentRoute:

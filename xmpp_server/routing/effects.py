@@ -46,6 +46,24 @@ class Effect:
             self._callbacks.append(callback)
 
 
+class Later(Effect):
+    """What a stanza brings about that is not handled to its end yet. `gated`: it waits for its commit."""
+
+    __slots__ = ("gated", "size")
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.gated = False
+
+    def follow(self, effect: Effect | None) -> None:
+        """It is handled, and stands when this does."""
+        if effect is None:
+            self.stands()
+        else:
+            effect.when_standing(self.stands)
+
+
 class Origin(Effect):
     """A message that may come again; it stands when what it brought about does."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from xmpp_server.protocol.disco import Identity
 from xmpp_server.protocol.element import Element
@@ -15,7 +15,7 @@ from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.protocol.vcard import Photo
 
 from .account import Account, Session
-from .effects import Effect, Origin
+from .effects import Effect, Later, Origin
 from .entry import Entry
 from .hooks import Collector, Filter, Notice
 from .iq import Requests
@@ -32,11 +32,23 @@ class Passage:
     sender (None: it is, or is to be in none), `copy` the message as other sessions of its sender are to see it (None:
     as it is). `entry` is what copies for other sessions of the account are given with, so that they count like the
     message itself (None: they do not), `origin` what the message is recognised by when it comes again (None: it is
-    not). `in_order`: it waits for a commit, and the session's next message may be handled
-    meanwhile, for that waits for the same commit or a later one.
+    not), `sent_again` whether it is in the archive of its sender since before a crash. `later` stands when its effect
+    does, for a session that did not wait for it.
     """
 
-    __slots__ = ("account", "archived", "copy", "effect", "entry", "in_order", "origin", "session", "stanza", "targets")
+    __slots__ = (
+        "account",
+        "archived",
+        "copy",
+        "effect",
+        "entry",
+        "later",
+        "origin",
+        "sent_again",
+        "session",
+        "stanza",
+        "targets",
+    )
 
     def __init__(self, stanza: Stanza, session: Session | None = None, account: Account | None = None) -> None:
         self.stanza = stanza
@@ -46,9 +58,10 @@ class Passage:
         self.effect: Effect | None = None
         self.entry: Entry | None = None
         self.origin: Origin | None = None
-        self.archived: asyncio.Future[None] | None = None
+        self.archived: asyncio.Future[Any] | None = None
         self.copy: Stanza | None = None
-        self.in_order = False
+        self.sent_again = False
+        self.later: Later | None = None
 
 
 @dataclass(slots=True)
@@ -80,6 +93,14 @@ class DiscoItems:
     sender: JID
     node: str
     items: list[DiscoItem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Interests:
+    """What the client of a session wants to be told of is known, to `account` alone or (None) to all."""
+
+    session: Session
+    account: JID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +185,8 @@ class Hooks:
         # the client came back to its session, which stood all the while (XEP-0198 §5)
         self.session_resumed = Notice[Session]("session_resumed")
         self.session_closed = Notice[Session]("session_closed")
-        # an available session whose `interests` are known, or others than before; after the broadcast of its presence
-        self.interests_known = Notice[Session]("interests_known")
+        # what an available session wants to be told of is known, or another than before; after its presence is out
+        self.interests_known = Notice[Interests]("interests_known")
         # at a node of an account, once it is committed
         self.pep_published = Notice[Published]("pep_published")
         self.pep_retracted = Notice[Retracted]("pep_retracted")

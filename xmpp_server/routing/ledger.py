@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Final, Protocol
@@ -33,6 +33,7 @@ from .account import Account, Accounts, Session
 from .entry import DOUBTFUL, NEW, WRITING, WRITTEN, Entry, Line
 from .fate import Fate, fate
 from .host import Host, Passage
+from .resends import ORIGIN_ID, is_same
 from .router import Router
 
 _log = structlog.get_logger()
@@ -57,6 +58,10 @@ class Inbox(Protocol):
 
     async def delete(self, messages: Iterable[tuple[JID, int]]) -> None: ...
 
+    async def former(
+        self, wanted: Sequence[tuple[JID, int]], *, before: int
+    ) -> Sequence[Sequence[tuple[int, bytes]]]: ...
+
 
 class Ledger:
     """The messages in flight to all accounts, and the way of those that stay into the inbox."""
@@ -66,6 +71,7 @@ class Ledger:
         self._accounts = accounts
         self._inbox = inbox
         self._last = 0
+        self._started = time.time_ns() // 1000
         self.size = 0
         """Octets of what is in memory only."""
         self._new: list[Entry] = []
@@ -74,7 +80,7 @@ class Ledger:
         self._older: dict[Entry, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._due: dict[Account, None] = {}
-        self._forgotten: dict[tuple[JID, int], None] = {}
+        self._forgotten: dict[JID, dict[int, None]] = {}
         self._forgetting: asyncio.TimerHandle | None = None
         self._forget_now = False
         self._writer: asyncio.Task[None] | None = None
@@ -184,7 +190,7 @@ class Ledger:
             if not share or entry.seen or entry.private or session in entry.sessions:
                 return True
             return entry.give_bytes(session, data)
-        if (account.jid, id) in self._forgotten:
+        if self.forgets(account, id):
             return True
         entry = self.take_up(account, id)
         given = entry.give_bytes(session, data)
@@ -212,8 +218,11 @@ class Ledger:
         return entry is not None and session in entry.sessions
 
     def has_for(self, account: Account, session: Session) -> bool:
-        """Whether something is in flight to other sessions of the account that a new one is to get as well."""
+        """Whether a new session of the account has to be handed what is in flight to others, or to wait for what they
+        acknowledged (`forgotten`)."""
         self._admit()
+        if account.jid in self._forgotten:
+            return True
         line = account.line
         if line is None:
             return False
@@ -225,9 +234,13 @@ class Ledger:
 
     def forget(self, account: Account, id: int) -> None:
         """Delete the message, soon, from the inbox."""
-        self._forgotten[account.jid, id] = None
+        self._forgotten.setdefault(account.jid, {})[id] = None
         if self._forgetting is None:
             self._forgetting = asyncio.get_running_loop().call_later(_FORGET, self._start_forgetting)
+
+    def forgets(self, account: Account, id: int) -> bool:
+        """Whether the message is to be deleted, and is not yet."""
+        return id in self._forgotten.get(account.jid, ())
 
     async def settled(self, account: Account) -> None:
         """Write what is in flight to this account and came before now; return when it stands in the inbox."""
@@ -238,6 +251,13 @@ class Ledger:
                 return
             if oldest.state < WRITING:
                 self._write_soon(account)
+            await self._next_round()
+
+    async def forgotten(self, account: Account) -> None:
+        """Delete what is no longer needed of this account now; return when it is gone, so that after a crash no session
+        is handed it behind younger messages."""
+        while account.jid in self._forgotten:
+            self._forget_at_once()
             await self._next_round()
 
     # -- the writer
@@ -260,6 +280,11 @@ class Ledger:
         self._forgetting = None
         self._forget_now = True
         self._start()
+
+    def _forget_at_once(self) -> None:
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        self._start_forgetting()
 
     def _start(self) -> None:
         if self._writer is None:
@@ -307,10 +332,33 @@ class Ledger:
 
     async def _keep(self, batch: list[Entry]) -> None:
         try:
+            former = await self._former(batch)
             await self._keep_together(batch)
         except Unavailable:
             self._doubt(batch)
             raise
+        for entry, id in former:
+            if entry.state is WRITTEN:
+                self.forget(entry.account, id)
+
+    async def _former(self, batch: list[Entry]) -> list[tuple[Entry, int]]:
+        """Rows of what was kept before a crash and is sent again now. They go: what is sent again comes in its order,
+        and of what was sent first some may be acknowledged and gone."""
+        again = [entry for entry in batch if _may_stand(entry)]
+        if not again:
+            return []
+        wanted = [
+            (entry.account.jid, retraction.mark(entry.stanza.sender, entry.stanza.id))
+            for entry in again
+            if entry.stanza is not None and entry.stanza.sender is not None
+        ]
+        found = await self._inbox.former(wanted, before=self._started)
+        return [
+            (entry, id)
+            for entry, rows in zip(again, found, strict=True)
+            for id, kept in rows
+            if entry.stanza is not None and is_same(kept, entry.stanza)
+        ]
 
     async def _keep_together(self, batch: list[Entry]) -> None:
         if not batch:
@@ -393,11 +441,17 @@ class Ledger:
             self._answer(entry, StanzaError("service-unavailable"))
 
     async def _delete(self) -> None:
-        while batch := list(islice(self._forgotten, _MOST_FORGOTTEN)):
+        while batch := list(islice(self._rows_to_delete(), _MOST_FORGOTTEN)):
             await self._inbox.delete(batch)
-            for row in batch:
-                del self._forgotten[row]
+            for jid, id in batch:
+                ids = self._forgotten[jid]
+                del ids[id]
+                if not ids:
+                    del self._forgotten[jid]
         self._forget_now = False
+
+    def _rows_to_delete(self) -> Iterator[tuple[JID, int]]:
+        return ((jid, id) for jid, ids in self._forgotten.items() for id in ids)
 
     # -- the end of an entry
 
@@ -448,9 +502,7 @@ class Ledger:
     async def quiet(self) -> None:
         """Return when all that is due is written, and what is no longer needed is deleted."""
         if self._forgotten:
-            if self._forgetting is not None:
-                self._forgetting.cancel()
-            self._start_forgetting()
+            self._forget_at_once()
         while self._writer is not None:
             await self._next_round()
 
@@ -469,3 +521,11 @@ class Ledger:
             self._timer.cancel()
         if self._forgetting is not None:
             self._forgetting.cancel()
+
+
+def _may_stand(entry: Entry) -> bool:
+    """Whether the message may be in the inbox since before the server was started: who has an origin-id sends again."""
+    stanza, account = entry.stanza, entry.account
+    if stanza is None or not stanza.id or ORIGIN_ID not in stanza.keys:
+        return False
+    return account.waiting or (account.line is not None and bool(account.line.rows))

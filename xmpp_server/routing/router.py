@@ -10,12 +10,13 @@ import structlog
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.storage.errors import StorageError
 
 from .hooks import Dropped, Filter
 from .host import Host, Passage
 
 if TYPE_CHECKING:
-    from .components import LocalPort
+    from .components import LocalPort, OutsidePort
 
 _log = structlog.get_logger()
 
@@ -35,8 +36,8 @@ class Router:
 
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
-        self.components: dict[str, LocalPort] = {}
-        """By domain, those in this process."""
+        self.components: dict[str, LocalPort | OutsidePort] = {}
+        """By domain, those in this process and those outside."""
         self.routes: list[Route] = []
 
     def is_ours(self, jid: JID) -> bool:
@@ -59,6 +60,8 @@ class Router:
             raise StanzaError("remote-server-not-found")
         except StanzaError as error:
             await self.bounce(passage, error)
+        except StorageError:
+            await self.bounce(passage, StanzaError("resource-constraint", "the database is away"))
         except Exception:
             _log.exception("route_failed", kind=passage.stanza.name)
             await self.bounce(passage, StanzaError("internal-server-error"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Literal
+from typing import Final, Literal
 
 from xmpp_server.protocol.errors import StanzaError, StreamError
 from xmpp_server.protocol.jid import JID, InvalidJID
@@ -24,6 +24,10 @@ from .session import Session, Sink
 Conflict = Literal["replace", "refuse", "rename"]
 """What becomes of a resource that is bound already: the old session ends, the new one is refused, or the new one gets
 another resource (RFC 6120 §7.7.2.2)."""
+
+
+_REST: Final = 10.0
+"""Seconds that what a client sent before it left may take; what waits for a database longer is lost."""
 
 
 class Binder:
@@ -101,7 +105,9 @@ class Binder:
         keep(self.unbind(session), "unbind")
 
     async def unbind(self, session: Session) -> None:
-        """The session's stream is gone: whoever saw it is told. A second call does nothing but wait for that."""
+        """The session's stream is gone: what came over it is handled, and whoever saw it is told. A second call does
+        nothing but wait for that."""
+        await session.inbound.rest(_REST)
         await self._end(session)
 
     async def _end(self, session: AnySession) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from xmpp_server.protocol.errors import StanzaError
@@ -13,6 +14,7 @@ from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.iq import Target
 from xmpp_server.routing.ledger import Ledger
 from xmpp_server.routing.router import Router
+from xmpp_server.storage.patience import patiently
 
 from .presence import Presence
 from .rosters import seen_by
@@ -51,8 +53,12 @@ class LocalRoute:
             await self._to_host(host, passage)
             return True
         # held to the end of this: when its last session ends meanwhile, what is changed here must not be forgotten
-        account = passage.account = self._accounts.hold(to.bare) or await self._accounts.acquire(to.bare)
         name = passage.stanza.name
+        account = self._accounts.hold(to.bare)
+        if account is None:
+            acquire = partial(self._accounts.acquire, to.bare)
+            account = await (patiently(acquire) if name == "message" else acquire())
+        passage.account = account
         try:
             if name == "message":
                 await self._message(host, account, passage)

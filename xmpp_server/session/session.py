@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from xmpp_server.protocol.errors import StanzaError, StreamError
 from xmpp_server.protocol.jid import JID
@@ -13,8 +13,9 @@ from xmpp_server.routing.account import Account
 from xmpp_server.routing.effects import Budget, Effect, Receipt
 from xmpp_server.routing.host import Host, Passage
 from xmpp_server.routing.router import Router
-from xmpp_server.util.tasks import hold, keep, run_eagerly
+from xmpp_server.util.tasks import keep
 
+from .inbound import Inbound
 from .managed import Managed
 from .presence import Presence
 
@@ -42,7 +43,6 @@ class Sink(Protocol):
 _MOST_HELD: Final = 1_000_000  # octets
 _MOST_UNDER_WAY: Final = 1_000_000  # octets
 _ENVELOPE: Final = 500
-_MOST_COMMITTED: Final = 100
 
 
 class Session:
@@ -50,7 +50,6 @@ class Session:
 
     __slots__ = (
         "__weakref__",
-        "_committed",
         "_ended",
         "_held",
         "_held_size",
@@ -65,6 +64,7 @@ class Session:
         "commit",
         "directed",
         "host",
+        "inbound",
         "interested",
         "interests",
         "jid",
@@ -99,9 +99,9 @@ class Session:
         self.carbons = False
         self.blocklist_pushes = False
         self.budget = Budget(_MOST_UNDER_WAY)
-        self.commit: asyncio.Future[None] | None = None
-        self._committed: set[asyncio.Task[None]] = set()
-        """Its messages that wait for their commit, and then go on in their order."""
+        self.commit: asyncio.Future[Any] | None = None
+        self.inbound = Inbound(self, router, presence)
+        """What its client sent and waits."""
         self.directed: set[JID] | None = None
         """Whom it sent directed presence to and who is not told by its broadcasts (RFC 6121 §4.6)."""
 
@@ -205,56 +205,14 @@ class Session:
     # -- from the client
 
     async def receive(self, stanza: Stanza) -> Effect | None:
-        """Handle a stanza that the client sent, and leave what it brings about and does not stand yet. Raises
-        StreamError for a forged `from` (RFC 6120 §8.1.2.1)."""
+        """Take a stanza that the client sent, and return what it brings about and does not stand yet; while too much of
+        that waits, not before it is less. Raises StreamError for a forged `from` (RFC 6120 §8.1.2.1)."""
         sender = stanza.sender
         if sender is not None and sender != self.jid and sender != self.account.jid:
             raise StreamError("invalid-from")
-        to = stanza.to
-        hooks = self.host.hooks
-        name = stanza.name
-        if name == "message":
-            # RFC 6120 §10.3.1: without `to` it is for the account itself
-            passage = Passage(stanza.stamped(sender=self.jid, to=to or self.account.jid), self)
-            task = run_eagerly(self._router.route(passage, hooks.message_out))
-            effect = passage.effect
-            if task is not None:
-                if passage.in_order and len(self._committed) < _MOST_COMMITTED:
-                    effect = self._go_on(passage, task, len(stanza.payload) + _ENVELOPE)
-                else:
-                    await task
-                    effect = passage.effect
-            if self.budget.used > self.budget.most:
-                await self.budget.room()
-            return effect
-        if self._committed:
-            await asyncio.wait(self._committed)  # a message that came before goes before
-        if name == "iq":
-            passage = Passage(stanza.stamped(sender=self.jid, to=to or self.account.jid), self)
-            if stanza.type not in _IQ_TYPES or not stanza.id:
-                await self._router.bounce(passage, StanzaError("bad-request", "an iq has an id and a known type"))
-            else:
-                await self._router.route(passage, hooks.iq_out)
-        else:
-            await self._presence.receive(self, stanza.stamped(sender=self.jid))
-        return None
-
-    def _go_on(self, passage: Passage, task: asyncio.Task[None], size: int) -> Effect:
-        """Take what comes next while this message waits for its commit; what it brings about stands later."""
-        effect = Effect()
-        self._committed.add(task)
-        hold(task)
-        self.budget.take(size)
-
-        def done(task: asyncio.Task[None]) -> None:
-            self._committed.discard(task)
-            self.budget.give(size)
-            if passage.effect is None:
-                effect.stands()
-            else:
-                passage.effect.when_standing(effect.stands)
-
-        task.add_done_callback(done)
+        effect = self.inbound.take(stanza)
+        if self.budget.used > self.budget.most:
+            await self.budget.room()
         return effect
 
     # -- without a connection
@@ -290,9 +248,9 @@ class Session:
             return False
         self._ended = True
         self.sink = None
+        self.inbound.drop()
         self.lose()
         return True
 
 
-_IQ_TYPES = frozenset(("get", "set", "result", "error"))
 _REQUEST_TYPES = frozenset(("get", "set"))

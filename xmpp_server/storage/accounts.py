@@ -93,9 +93,11 @@ _LOGGED_IN: Final = Statement(update(accounts).values(last_login=bindparam("at")
 _DELETE: Final = Statement(delete(accounts).where(_is_account))
 _nodes: Final = table("pubsub_nodes", column("owner"))  # of services too, so there is no foreign key
 _DELETE_NODES: Final = Statement(delete(_nodes).where(_nodes.c.owner == bindparam("account")))
-_uploads: Final = table("uploads", column("account"), column("expires_at"))  # which go when their bytes are gone
-_EXPIRE_UPLOADS: Final = Statement(
-    update(_uploads).where(_uploads.c.account == bindparam("account")).values(expires_at=0)
+_uploads: Final = table("uploads", column("account"), column("expires_at"))  # rows that outlive their account
+_END_UPLOADS: Final = Statement(
+    update(_uploads)
+    .where(_uploads.c.account == bindparam("owner"), _uploads.c.expires_at > bindparam("now", type_=BigInteger))
+    .values(expires_at=bindparam("now", type_=BigInteger))
 )
 _LIST: Final = Statement(
     select(
@@ -186,11 +188,12 @@ class Accounts:
         self._database.lazy.put(_LOGGED_IN, str(account), account=str(account), at=at)
 
     async def delete(self, account: JID) -> bool:
-        """Remove the account with every row that it owns; False if there is none."""
+        """Remove the account with every row that it owns; False if there is none. Its uploads expire now."""
+        now = time.time_ns() // 1000
 
         async def work(transaction: Transaction) -> bool:
             await transaction.run(_DELETE_NODES, account=str(account))
-            await transaction.run(_EXPIRE_UPLOADS, account=str(account))
+            await transaction.run(_END_UPLOADS, owner=str(account), now=now)
             return await transaction.run(_DELETE, account=str(account)) > 0
 
         return await self._database.write(work)

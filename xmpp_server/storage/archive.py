@@ -2,16 +2,14 @@
 
 The messages of an archive are numbered upwards in the order in which they were added. A number is never below the
 clock of that moment in microseconds, so that a time is found by the primary key; when the clock was turned back it only
-counts up. What is added in one turn of the loop is written with one statement.
+counts up.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -36,8 +34,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.accounts import accounts
+from xmpp_server.storage.archive_writer import Commit, Writer
 from xmpp_server.storage.database import Database
-from xmpp_server.storage.errors import StorageError, Unavailable
 from xmpp_server.storage.schema import Address, metadata, owner
 from xmpp_server.storage.statement import Statement
 from xmpp_server.storage.transaction import Transaction
@@ -92,9 +90,9 @@ class Statements:
         self.page, self.back, self.load, self.count = forward, back, load, count
         is_message = columns.n == bindparam("n")
         self.add = Statement(
-            insert(table).values(
-                {each.name: bindparam("account" if each is owner else each.name) for each in table.columns}
-            )
+            insert(table)
+            .values({each.name: bindparam("account" if each is owner else each.name) for each in table.columns})
+            .on_conflict_do_nothing()
         )
         self.entomb = Statement(update(table).where(is_owner, is_message).values(mark=None, stanza=bindparam("stanza")))
         self.has = Statement(select(columns.n).where(is_owner, is_message))
@@ -106,6 +104,9 @@ class Statements:
         ends = select(columns.n, columns.at).where(is_owner).limit(1)
         self.first = Statement(ends.order_by(columns.n))
         self.newest = Statement(ends.order_by(columns.n.desc()))
+        self.recent = Statement(
+            select(columns.n, columns.mark).where(is_owner).order_by(columns.n.desc()).limit(bindparam("limit"))
+        )
         self.marked = Statement(
             select(columns.n, columns.stanza)
             .where(
@@ -236,60 +237,13 @@ class ArchivedMessage:
     stanza: bytes
 
 
-class _Group:
-    """What is written together, and who waits for it in which order: for a row (by its place) or only for its turn."""
-
-    __slots__ = ("entombed", "rows", "statements", "waiting")
-
-    def __init__(self, statements: Statements) -> None:
-        self.statements = statements
-        self.rows: list[dict[str, Any]] = []
-        self.entombed: list[dict[str, Any]] = []
-        self.waiting: list[tuple[asyncio.Future[None], int | None]] = []
-
-    async def work(self, transaction: Transaction) -> None:
-        await transaction.many(self.statements.add, self.rows)
-        if self.entombed:
-            await transaction.many(self.statements.entomb, self.entombed)
-
-    def apart(self) -> Iterable[_Group]:
-        """A group for each row; who waits for a turn waits for that of the row before."""
-        one = None
-        for future, place in self.waiting:
-            if place is not None:
-                if one is not None:
-                    yield one
-                one = _Group(self.statements)
-                row = self.rows[place]
-                one.rows.append(row)
-                one.entombed = [each for each in self.entombed if each["account"] == row["account"]]
-            if one is None:
-                one = _Group(self.statements)
-            one.waiting.append((future, None if place is None else 0))
-        if one is not None:
-            yield one
-
-    def settle(self, error: BaseException | None) -> None:
-        for future, place in self.waiting:
-            if future.done():  # its owner was cancelled
-                continue
-            if error is None or place is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
-                future.exception()  # it may be that nobody waits: the message was refused in the meantime
-
-
 class Archive:
     """The archives of all accounts, or of all of another kind of owners (called accounts here)."""
 
     def __init__(self, database: Database, statements: Statements = _OF_ACCOUNTS) -> None:
         self._database = database
         self._statements = statements
-        self._group: _Group | None = None
-        """What is added in this turn of the loop."""
-        self._latest: _Group | None = None
-        """What was given to the database last, and is not written yet."""
+        self._writer = Writer(database, statements.add, statements.entomb)
         self._number = 0
 
     # -- adding
@@ -309,67 +263,19 @@ class Archive:
         peer: JID,
         mark: int | None = None,
         entombed: Sequence[tuple[int, bytes]] = (),
-    ) -> asyncio.Future[None]:
-        """Add a message to the archive, done when it is committed; in the order of the calls. `mark` is what it can be
-        found by, see `marked`; `entombed` are the numbers of messages that are replaced by other bytes with it.
+    ) -> Commit:
+        """Add a message to the archive with others that come at the same time; they are committed in the order of the
+        calls, and waited for as long as the database is away. `mark` is what it can be found by, see `marked`;
+        `entombed` are the numbers of messages that are replaced by other bytes with it.
 
-        Raises (at the await) NoSuchAccount, Unavailable or StorageError.
+        Raises Unavailable if too much waits for the database.
         """
-        owner = str(account)
-        loop = asyncio.get_running_loop()
-        group = self._group
-        if group is None:
-            group = self._group = _Group(self._statements)
-            loop.call_soon(self._submit)
-        future: asyncio.Future[None] = loop.create_future()
-        group.waiting.append((future, len(group.rows)))
-        group.rows.append(
-            {
-                "account": owner,
-                "n": n,
-                "at": at,
-                "peer": str(peer.bare),
-                "resource": peer.resource,
-                "mark": mark,
-                "stanza": stanza,
-            }
-        )
-        for number, replacement in entombed:
-            group.entombed.append({"account": owner, "n": number, "stanza": replacement})
-        return future
+        return self._writer.add((str(account), n, at, str(peer.bare), peer.resource, mark, stanza), entombed)
 
-    def turn(self) -> asyncio.Future[None]:
-        """Done when all that was added so far is, after those who wait for that, and before those who come later."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        group = self._group or self._latest
-        if group is None:
-            future.set_result(None)
-        else:
-            group.waiting.append((future, None))
-        return future
-
-    def _submit(self) -> None:
-        group, self._group = self._group, None
-        if group is not None:
-            self._write(group)
-
-    def _write(self, group: _Group) -> None:
-        self._latest = group
-        try:
-            self._database.submit(group.work).add_done_callback(partial(self._written, group))
-        except StorageError as error:
-            self._latest = None
-            group.settle(error)
-
-    def _written(self, group: _Group, done: asyncio.Future[None]) -> None:
-        error = done.exception()
-        if self._latest is group:
-            self._latest = None
-        if error is None or isinstance(error, Unavailable) or len(group.rows) == 1:
-            group.settle(error)
-            return
-        for one in group.apart():  # one of them has no account any more
-            self._write(one)
+    async def settled(self) -> None:
+        """Return when all that was added so far is committed."""
+        if (latest := self._writer.latest) is not None:
+            await latest
 
     # -- looking
 
@@ -377,6 +283,11 @@ class Archive:
         """The highest number; 0 if there is no message."""
         row = await self._database.one(self._statements.newest, account=str(account))
         return row[0] if row else 0
+
+    async def recent(self, account: JID, limit: int) -> Sequence[tuple[int, int | None]]:
+        """Numbers and marks of the last messages, the newest first."""
+        rows = await self._database.all(self._statements.recent, account=str(account), limit=limit)
+        return [(n, mark) for n, mark in rows]
 
     async def ends(self, account: JID) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """Number and time of the first and of the last message; None if there is none."""

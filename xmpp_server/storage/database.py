@@ -8,15 +8,18 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
+import structlog
 from sqlalchemy.engine import URL, make_url
 
 from xmpp_server.storage.batch import Unit
-from xmpp_server.storage.errors import DatabaseClosed, Unavailable
+from xmpp_server.storage.errors import DatabaseClosed, StorageError, Unavailable
 from xmpp_server.storage.lazy import LazyWrites
 from xmpp_server.storage.statement import Statement
 from xmpp_server.storage.transaction import Row, Transaction, Work
 
 T = TypeVar("T")
+
+_log = structlog.get_logger()
 
 WINDOW: Final = 0.003
 """Seconds that a batch stays open for more, while writes come in faster than one at a time."""
@@ -154,7 +157,7 @@ class Database:
                 await self._gather()
             units = [unit for unit in self._take() if not unit.future.cancelled()]
             if units:
-                await self._driver.commit(units)
+                await self._commit(units)
             busy = len(units) > 1
             again = [unit for unit in units if unit.again]
             self._waiting.extendleft(reversed(again))
@@ -162,6 +165,14 @@ class Database:
                 if not unit.again:
                     unit.settle()
         self._writer = None
+
+    async def _commit(self, units: Sequence[Unit]) -> None:
+        try:
+            await self._driver.commit(units)
+        except Exception as error:  # a bug; without this, nobody would ever be answered again
+            _log.exception("commit_failed")
+            for unit in units:
+                unit.error = error if isinstance(error, StorageError) else StorageError(str(error))
 
     async def _gather(self) -> None:
         self._large.clear()

@@ -81,7 +81,7 @@ _PURGE: Final = Statement(
 )
 _MARKED: Final = Statement(
     select(inbox.c.id, inbox.c.stanza)
-    .where(_is_owner, inbox.c.mark == bindparam("mark"), _HAS_MARK)
+    .where(_is_owner, inbox.c.mark == bindparam("mark"), inbox.c.id < bindparam("before"), _HAS_MARK)
     .order_by(inbox.c.id.desc())
     .limit(_CANDIDATES)
 )
@@ -173,6 +173,21 @@ class Offline:
             for id_, sender, stanza, received, expires in rows
         ]
 
+    async def former(self, wanted: Sequence[tuple[JID, int]], *, before: int) -> Sequence[Sequence[tuple[int, bytes]]]:
+        """For each account and mark: id and stanza of the messages of this mark with an id below `before`. Whoever asks
+        looks closer."""
+
+        async def work(transaction: Transaction) -> list[Sequence[tuple[int, bytes]]]:
+            return [
+                [
+                    (id_, stanza)
+                    for id_, stanza in await transaction.all(_MARKED, account=str(account), mark=mark, before=before)
+                ]
+                for account, mark in wanted
+            ]
+
+        return await self._database.read(work)
+
     async def delete(self, messages: Iterable[tuple[JID, int]]) -> None:
         """Forget these messages, given by account and id; what is gone already is left out."""
         rows = [{"account": str(account), "id": id_} for account, id_ in messages]
@@ -196,7 +211,7 @@ async def _retract(transaction: Transaction, message: Message, retraction: Stanz
     """XEP-0424 §4 also for what still waits; of several with the same id the newest."""
     assert retraction.sender is not None
     mark = retractions.mark(retraction.sender, retractions.retracted_id(retraction))
-    for id_, original in await transaction.all(_MARKED, account=str(message.account), mark=mark):
+    for id_, original in await transaction.all(_MARKED, account=str(message.account), mark=mark, before=message.id):
         tombstone = retractions.tombstone(original, retraction, message.received, _STAYS)
         if tombstone is not None:
             await transaction.run(_ENTOMB, account=str(message.account), id=id_, stanza=tombstone)

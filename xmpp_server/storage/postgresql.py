@@ -79,10 +79,12 @@ class PostgreSQLTransaction(Transaction):
         return count
 
     async def many(self, statement: Statement, values: Sequence[Mapping[str, Any]], /) -> None:
-        compiled = statement.postgresql
+        await self.insert(statement, [statement.postgresql.arguments(each) for each in values])
+
+    async def insert(self, statement: Statement, rows: Sequence[Row], /) -> None:
         self.changed = True
         try:
-            await self._connection.executemany(compiled.sql, [compiled.arguments(each) for each in values])
+            await self._connection.executemany(statement.postgresql.sql, rows)
         except Exception as error:
             raise meaning(error) from error
 

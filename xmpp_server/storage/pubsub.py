@@ -2,134 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    ForeignKeyConstraint,
-    Index,
-    LargeBinary,
-    Table,
-    Text,
-    and_,
-    bindparam,
-    delete,
-    exists,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Table, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.accounts import accounts
-from xmpp_server.storage.blocking import blocks
 from xmpp_server.storage.database import Database
 from xmpp_server.storage.errors import NoSuchAccount
-from xmpp_server.storage.roster import roster
-from xmpp_server.storage.schema import Address, metadata
+from xmpp_server.storage.pubsub_last_items import LastItem, last_items
+from xmpp_server.storage.pubsub_tables import (
+    ITEM,
+    SUBSCRIPTION,
+    Entry,
+    Item,
+    NodeRow,
+    Subscription,
+    affiliations,
+    items,
+    nodes,
+    of_node,
+    subscriptions,
+)
 from xmpp_server.storage.statement import Statement
 from xmpp_server.storage.transaction import Transaction
 
-INTERESTS: Final = 32
-"""Nodes that one query for last items names."""
-
-
-def _of_node() -> list[Any]:
-    return [
-        Column("owner", Address, primary_key=True),
-        Column("node", Address, primary_key=True),
-        ForeignKeyConstraint(["owner", "node"], ["pubsub_nodes.owner", "pubsub_nodes.node"], ondelete="CASCADE"),
-    ]
-
-
-# `owner` is no foreign key, for it may be a service: who deletes an account deletes its nodes (`storage/accounts.py`).
-nodes: Final = Table(
-    "pubsub_nodes",
-    metadata,
-    Column("owner", Address, primary_key=True),
-    Column("node", Address, primary_key=True),
-    Column("config", LargeBinary, nullable=False),
-    Column("last", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-items: Final = Table(
-    "pubsub_items",
-    metadata,
-    *_of_node(),
-    Column("item", Address, primary_key=True),
-    Column("n", BigInteger, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Column("publisher", Address, nullable=False),
-    Column("payload", LargeBinary, nullable=False),
-    Index("pubsub_items_by_order", "owner", "node", "n"),
-)
-subscriptions: Final = Table(
-    "pubsub_subscriptions",
-    metadata,
-    *_of_node(),
-    Column("jid", Address, primary_key=True),
-    Column("subid", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("options", LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
-)
-affiliations: Final = Table(
-    "pubsub_affiliations",
-    metadata,
-    *_of_node(),
-    Column("jid", Address, primary_key=True),
-    Column("affiliation", Text, nullable=False),
-    sqlite_with_rowid=False,
-)
-
-
-class Item(msgspec.Struct, frozen=True, gc=False):
-    """`payload` is the item's content as bytes, empty if it has none; `n` its place in the order of publication, `at`
-    its time in microseconds."""
-
-    id: str
-    payload: bytes
-    publisher: JID
-    at: int = 0
-    n: int = 0
-
-
-class Subscription(msgspec.Struct, frozen=True, gc=False):
-    """`state` is subscribed or pending; `options` are encoded by those who know them."""
-
-    jid: JID
-    subid: str
-    state: str = "subscribed"
-    options: bytes = b""
-
-
-class NodeRow(msgspec.Struct, frozen=True):
-    """A node with all who have a relation to it."""
-
-    config: bytes
-    affiliations: dict[JID, str]
-    subscriptions: dict[JID, Subscription]
-
-
-class LastItem(msgspec.Struct, frozen=True):
-    """The last item of a node of somebody whose presence is seen. `groups` is where the owner's roster has the viewer,
-    `affiliation` what the node gives it."""
-
-    owner: JID
-    node: str
-    config: bytes
-    item: Item
-    affiliation: str
-    groups: tuple[str, ...]
-
-
-def _is(table: Table) -> Any:
-    return and_(table.c.owner == bindparam("owner"), table.c.node == bindparam("node"))
+IDS: Final = 32
+"""Items that one statement names."""
 
 
 def _all(table: Table) -> dict[str, Any]:
@@ -145,91 +47,86 @@ def _upsert(table: Table) -> Statement:
 
 _ACCOUNT: Final = Statement(select(accounts.c.account).where(accounts.c.account == bindparam("owner")))
 _CREATE: Final = Statement(insert(nodes).values(_all(nodes)).on_conflict_do_nothing())
-_CONFIG: Final = Statement(select(nodes.c.config).where(_is(nodes)))
-_LOCK: Final = Statement(
-    update(nodes)
-    .values(last=nodes.c.last + bindparam("count"))
-    .where(_is(nodes))
-    .returning(nodes.c.last, nodes.c.config)
-)
-_CONFIGURE: Final = Statement(update(nodes).values(config=bindparam("value")).where(_is(nodes)))
-_DELETE: Final = Statement(delete(nodes).where(_is(nodes)))
+_CONFIG: Final = Statement(select(nodes.c.config).where(of_node(nodes)))
+_LOCK: Final = Statement(select(nodes.c.config, nodes.c.last).where(of_node(nodes)).with_for_update())
+_ADVANCE: Final = Statement(update(nodes).values(last=bindparam("value")).where(of_node(nodes)))
+_CONFIGURE: Final = Statement(update(nodes).values(config=bindparam("value")).where(of_node(nodes)))
+_DELETE: Final = Statement(delete(nodes).where(of_node(nodes)))
 _LIST: Final = Statement(
     select(nodes.c.node, nodes.c.config).where(nodes.c.owner == bindparam("owner")).order_by(nodes.c.node)
 )
 _COUNT: Final = Statement(select(func.count()).select_from(nodes).where(nodes.c.owner == bindparam("owner")))
-_item = (items.c.item, items.c.payload, items.c.publisher, items.c.at, items.c.n)
+
+_named = items.c.item.in_([bindparam(f"item{i}") for i in range(IDS)])
+_by_publisher = items.c.publisher == bindparam("publisher")
 _PUT_ITEM: Final = _upsert(items)
-_ITEMS: Final = Statement(select(*_item).where(_is(items)).order_by(items.c.n.desc()).limit(bindparam("limit")))
-_ITEM: Final = Statement(select(*_item).where(_is(items), items.c.item == bindparam("item")))
-_RETRACT: Final = Statement(delete(items).where(_is(items), items.c.item == bindparam("item")))
-_PURGE: Final = Statement(delete(items).where(_is(items)))
+_NEWEST: Final = Statement(select(*ITEM).where(of_node(items)).order_by(items.c.n.desc()).limit(bindparam("limit")))
+_CONTENTS: Final = Statement(
+    select(items.c.item, items.c.n, items.c.at, func.length(items.c.payload)).where(of_node(items)).order_by(items.c.n)
+)
+_BETWEEN: Final = Statement(
+    select(*ITEM)
+    .where(of_node(items), items.c.n >= bindparam("first"), items.c.n <= bindparam("last"))
+    .order_by(items.c.n)
+)
+_NAMED: Final = Statement(select(*ITEM).where(of_node(items), _named))
+_OF_OTHERS: Final = Statement(select(items.c.item).where(of_node(items), _named, ~_by_publisher).limit(1))
+_RETRACT: Final = Statement(delete(items).where(of_node(items), _named).returning(items.c.item))
+_PURGE: Final = Statement(delete(items).where(of_node(items)))
 _BEYOND: Final = Statement(
-    select(items.c.n).where(_is(items)).order_by(items.c.n.desc()).limit(1).offset(bindparam("kept"))
+    select(items.c.n).where(of_node(items)).order_by(items.c.n.desc()).limit(1).offset(bindparam("kept"))
 )
-_TRIM: Final = Statement(delete(items).where(_is(items), items.c.n <= bindparam("n")))
-_SUBSCRIPTIONS: Final = Statement(
-    select(subscriptions.c.jid, subscriptions.c.subid, subscriptions.c.state, subscriptions.c.options).where(
-        _is(subscriptions)
-    )
+_TRIM: Final = Statement(delete(items).where(of_node(items), items.c.n <= bindparam("n")))
+_EXPIRE: Final = Statement(delete(items).where(of_node(items), items.c.at < bindparam("before")))
+
+# All resources of a bare address, and what is alphabetically between: "a@b-c/d" too, which the reader leaves out.
+_has_bare = (subscriptions.c.jid >= bindparam("bare"), subscriptions.c.jid < bindparam("behind"))
+_SUBSCRIPTIONS: Final = Statement(select(*SUBSCRIPTION).where(of_node(subscriptions), *_has_bare))
+_SUBSCRIBERS: Final = Statement(
+    select(*SUBSCRIPTION)
+    .where(of_node(subscriptions), subscriptions.c.jid > bindparam("after"))
+    .order_by(subscriptions.c.jid)
+    .limit(bindparam("limit"))
 )
+_COUNT_SUBSCRIPTIONS: Final = Statement(select(func.count()).select_from(subscriptions).where(of_node(subscriptions)))
 _SUBSCRIBE: Final = _upsert(subscriptions)
 _UNSUBSCRIBE: Final = Statement(
-    delete(subscriptions).where(_is(subscriptions), subscriptions.c.jid == bindparam("jid"))
+    delete(subscriptions).where(of_node(subscriptions), subscriptions.c.jid == bindparam("jid"))
 )
-_AFFILIATIONS: Final = Statement(select(affiliations.c.jid, affiliations.c.affiliation).where(_is(affiliations)))
+_SUBSCRIBED: Final = Statement(
+    select(subscriptions.c.node, *SUBSCRIPTION)
+    .where(subscriptions.c.owner == bindparam("owner"), *_has_bare)
+    .order_by(subscriptions.c.node)
+)
+_PENDING: Final = Statement(
+    select(subscriptions.c.node)
+    .join(affiliations, (affiliations.c.owner == subscriptions.c.owner) & (affiliations.c.node == subscriptions.c.node))
+    .where(
+        subscriptions.c.owner == bindparam("owner"),
+        subscriptions.c.state == "pending",
+        affiliations.c.jid == bindparam("jid"),
+        affiliations.c.affiliation == "owner",
+    )
+    .distinct()
+    .order_by(subscriptions.c.node)
+)
+_AFFILIATIONS: Final = Statement(
+    select(affiliations.c.jid, affiliations.c.affiliation).where(
+        of_node(affiliations), or_(affiliations.c.jid == bindparam("bare"), affiliations.c.affiliation == "owner")
+    )
+)
+_AFFILIATES: Final = Statement(
+    select(affiliations.c.jid, affiliations.c.affiliation).where(of_node(affiliations)).order_by(affiliations.c.jid)
+)
+_COUNT_AFFILIATIONS: Final = Statement(select(func.count()).select_from(affiliations).where(of_node(affiliations)))
 _AFFILIATE: Final = _upsert(affiliations)
-_UNAFFILIATE: Final = Statement(delete(affiliations).where(_is(affiliations), affiliations.c.jid == bindparam("jid")))
-_OF_ALL: Final = Statement(
-    select(
-        subscriptions.c.node,
-        subscriptions.c.jid,
-        subscriptions.c.subid,
-        subscriptions.c.state,
-        subscriptions.c.options,
-    ).where(subscriptions.c.owner == bindparam("owner"))
+_UNAFFILIATE: Final = Statement(
+    delete(affiliations).where(of_node(affiliations), affiliations.c.jid == bindparam("jid"))
 )
 _AFFILIATED: Final = Statement(
-    select(affiliations.c.node, affiliations.c.affiliation).where(
-        affiliations.c.owner == bindparam("owner"), affiliations.c.jid == bindparam("jid")
-    )
-)
-_newest = select(func.max(items.c.n)).where(items.c.owner == nodes.c.owner, items.c.node == nodes.c.node)
-_is_newest = and_(
-    items.c.owner == nodes.c.owner,
-    items.c.node == nodes.c.node,
-    items.c.n == _newest.correlate(nodes).scalar_subquery(),
-)
-_wanted = nodes.c.node.in_([bindparam(f"node{i}") for i in range(INTERESTS)])
-_OWN_LAST: Final = Statement(
-    select(nodes.c.owner, nodes.c.node, nodes.c.config, *_item)
-    .select_from(nodes.join(items, _is_newest))
-    .where(nodes.c.owner == bindparam("viewer"), _wanted)
-)
-_is_blocked = exists().where(
-    blocks.c.account == roster.c.account,
-    blocks.c.jid.in_([bindparam("viewer"), bindparam("domain"), bindparam("full")]),
-)
-_LAST: Final = Statement(
-    select(nodes.c.owner, nodes.c.node, nodes.c.config, *_item, affiliations.c.affiliation, roster.c.groups)
-    .select_from(
-        roster.join(nodes, nodes.c.owner == roster.c.account)
-        .join(items, _is_newest)
-        .outerjoin(
-            affiliations,
-            and_(
-                affiliations.c.owner == nodes.c.owner,
-                affiliations.c.node == nodes.c.node,
-                affiliations.c.jid == bindparam("viewer"),
-            ),
-        )
-    )
-    .where(
-        roster.c.jid == bindparam("viewer"),
-        or_(roster.c.subscription == "from", roster.c.subscription == "both"),
-        _wanted,
-        ~_is_blocked,
-    )
+    select(affiliations.c.node, affiliations.c.affiliation)
+    .where(affiliations.c.owner == bindparam("owner"), affiliations.c.jid == bindparam("jid"))
+    .order_by(affiliations.c.node)
 )
 
 
@@ -245,18 +142,60 @@ class TooManyNodes(Exception):  # noqa: N818
     """The owner has as many nodes as it may."""
 
 
+class TooManyRelations(Exception):  # noqa: N818
+    """The node has as many subscriptions or affiliations as it may."""
+
+
+class OfSomebodyElse(Exception):  # noqa: N818
+    """An item was published by another, and is not to be touched."""
+
+
+class NewNode(msgspec.Struct, frozen=True):
+    """A node to be made, if the owner has less than `most`."""
+
+    config: bytes
+    creator: JID
+    most: int
+
+
+class Storing(msgspec.Struct, frozen=True):
+    """How items are stored: the newest `keep` stay (0: none is stored), none older than `since` (microseconds); with
+    `own` the publisher may replace nobody else's. `create` if there is no node."""
+
+    keep: int
+    since: int = 0
+    own: bool = False
+    create: NewNode | None = None
+
+
+class Relations(msgspec.Struct, frozen=True):
+    """What is to become of relations. None removes a subscription, `none` an affiliation; a node has at most `most` of
+    either."""
+
+    subscriptions: dict[JID, Subscription | None] = {}
+    affiliations: dict[JID, str] = {}
+    most: int = 0
+
+
 class PubSub:
-    """All nodes. Every change is one transaction, which sees the node as no other writer changes it meanwhile."""
+    """All nodes. Every change is one transaction, which sees the node as no other writer changes it meanwhile.
+
+    What is decided by the node is decided inside of it, by the functions that the methods take: they have no other
+    effects, for they may run twice, and what they raise ends the transaction with nothing changed.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def node(self, owner: JID, node: str) -> NodeRow | None:
-        """A node with its affiliations and subscriptions; None if there is none."""
+    # -- nodes
+
+    async def node(self, owner: JID, node: str, of: JID) -> NodeRow | None:
+        """A node with its owners and the relations of this bare address; None if there is none."""
         place = {"owner": str(owner), "node": node}
 
         async def work(transaction: Transaction) -> NodeRow | None:
-            return await _load(transaction, place)
+            row = await transaction.one(_CONFIG, **place)
+            return await _related(transaction, place, row[0], of) if row is not None else None
 
         return await self._database.read(work)
 
@@ -264,54 +203,27 @@ class PubSub:
         """Names and configurations of the owner's nodes, by name."""
         return [(name, config) for name, config in await self._database.all(_LIST, owner=str(owner))]
 
-    async def create(self, owner: JID, node: str, config: bytes, creator: JID, *, most: int) -> None:
+    async def create(self, owner: JID, node: str, new: NewNode) -> None:
         """Make a node. Raises NodeExists, TooManyNodes, NoSuchAccount."""
 
         async def work(transaction: Transaction) -> None:
-            await _create(transaction, owner, node, config, creator, most)
+            await _create(transaction, owner, node, new)
 
         await self._database.write(work)
 
-    async def publish(
-        self, owner: JID, node: str, new: Sequence[Item], *, keep: int, create: tuple[bytes, JID, int] | None = None
-    ) -> NodeRow:
-        """Put the items in, in their order, and let the oldest go beyond `keep` (0: none is stored); the node after it.
-
-        `create`: the configuration, creator and most nodes of the owner, if the node is to be made where there is none.
-        Raises NoSuchNode without it, else what `create` raises less NodeExists.
-        """
-        place = {"owner": str(owner), "node": node}
-
-        async def work(transaction: Transaction) -> NodeRow:
-            row = await transaction.one(_LOCK, **place, count=len(new))
-            if row is None:
-                if create is None:
-                    raise NoSuchNode(node)
-                await _create(transaction, owner, node, *create)
-                row = await transaction.one(_LOCK, **place, count=len(new))
-                assert row is not None
-            if keep:
-                first = row[0] - len(new) + 1
-                for number, item in enumerate(new, first):
-                    values = {"item": item.id, "payload": item.payload, "publisher": str(item.publisher)}
-                    await transaction.run(_PUT_ITEM, **place, **values, at=item.at, n=number)
-                if (beyond := await transaction.one(_BEYOND, **place, kept=keep)) is not None:
-                    await transaction.run(_TRIM, **place, n=beyond[0])
-            loaded = await _load(transaction, place)
-            assert loaded is not None
-            return loaded
-
-        return await self._database.write(work)
-
-    async def configure(self, owner: JID, node: str, config: bytes, *, keep: int) -> None:
-        """Another configuration; the oldest items beyond `keep` go. Raises NoSuchNode."""
+    async def configure(
+        self, owner: JID, node: str, of: JID, change: Callable[[NodeRow], tuple[bytes, Storing]]
+    ) -> None:
+        """Another configuration, and how items are stored from now on. Raises NoSuchNode."""
         place = {"owner": str(owner), "node": node}
 
         async def work(transaction: Transaction) -> None:
-            if not await transaction.run(_CONFIGURE, **place, value=config):
+            row = await transaction.one(_LOCK, **place)
+            if row is None:
                 raise NoSuchNode(node)
-            if (beyond := await transaction.one(_BEYOND, **place, kept=keep)) is not None:
-                await transaction.run(_TRIM, **place, n=beyond[0])
+            config, storing = change(await _related(transaction, place, row[0], of))
+            await transaction.run(_CONFIGURE, **place, value=config)
+            await _trim(transaction, place, storing)
 
         await self._database.write(work)
 
@@ -319,20 +231,72 @@ class PubSub:
         """Remove a node with all that hangs on it; False if there was none."""
         return await self._database.run(_DELETE, owner=str(owner), node=node) > 0
 
-    async def items(self, owner: JID, node: str, limit: int) -> Sequence[Item]:
+    # -- items
+
+    async def publish(
+        self, owner: JID, node: str, new: Sequence[Item], by: JID, decide: Callable[[NodeRow | None], Storing]
+    ) -> NodeRow:
+        """Put the items in, in their order; the node with its owners. `decide` is given the node with the relations of
+        `by`, None if there is none. Raises NoSuchNode if it makes none then, OfSomebodyElse, and what `create` does."""
+        place = {"owner": str(owner), "node": node}
+
+        async def work(transaction: Transaction) -> NodeRow:
+            row = await transaction.one(_LOCK, **place)
+            related = await _related(transaction, place, row[0], by) if row is not None else None
+            storing = decide(related)
+            if related is None:
+                if storing.create is None:
+                    raise NoSuchNode(node)
+                await _create(transaction, owner, node, storing.create)
+                related = NodeRow(storing.create.config, {storing.create.creator: "owner"}, {})
+            elif storing.own and await _any_of_others(transaction, place, [item.id for item in new], by):
+                raise OfSomebodyElse(node)
+            if storing.keep and new:
+                last = 0 if row is None else row[1]
+                for number, item in enumerate(new, last + 1):
+                    values = {"item": item.id, "payload": item.payload, "publisher": str(item.publisher)}
+                    await transaction.run(_PUT_ITEM, **place, **values, at=item.at, n=number)
+                await transaction.run(_ADVANCE, **place, value=last + len(new))
+                await _trim(transaction, place, storing)
+            return related
+
+        return await self._database.write(work)
+
+    async def contents(self, owner: JID, node: str) -> Sequence[Entry]:
+        """All items, the oldest first, without what they hold."""
+        return [Entry(*row) for row in await self._database.all(_CONTENTS, owner=str(owner), node=node)]
+
+    async def between(self, owner: JID, node: str, first: int, last: int) -> Sequence[Item]:
+        """The items whose `n` is between these, with both ends, the oldest first."""
+        rows = await self._database.all(_BETWEEN, owner=str(owner), node=node, first=first, last=last)
+        return [Item.of(*row) for row in rows]
+
+    async def newest(self, owner: JID, node: str, limit: int = 1) -> Sequence[Item]:
         """The newest items, the newest first."""
-        return [_item_of(row) for row in await self._database.all(_ITEMS, owner=str(owner), node=node, limit=limit)]
+        rows = await self._database.all(_NEWEST, owner=str(owner), node=node, limit=limit)
+        return [Item.of(*row) for row in rows]
 
-    async def item(self, owner: JID, node: str, id: str) -> Item | None:
-        """One item by its id."""
-        row = await self._database.one(_ITEM, owner=str(owner), node=node, item=id)
-        return _item_of(row) if row is not None else None
+    async def named(self, owner: JID, node: str, ids: Sequence[str]) -> Sequence[Item]:
+        """The items of these ids that are there, in the order of the ids: one statement for each 32."""
+        place = {"owner": str(owner), "node": node}
 
-    async def retract(self, owner: JID, node: str, ids: Sequence[str]) -> Sequence[str]:
-        """Remove these items; those that were there."""
+        async def work(transaction: Transaction) -> dict[str, Item]:
+            rows = [row for names in _names(ids) for row in await transaction.all(_NAMED, **place, **names)]
+            return {row[0]: Item.of(*row) for row in rows}
+
+        found = await self._database.read(work)
+        return [found[id] for id in dict.fromkeys(ids) if id in found]
+
+    async def retract(self, owner: JID, node: str, ids: Sequence[str], own: JID | None = None) -> Sequence[str]:
+        """Remove these items; those that were there. Raises OfSomebodyElse, and removes none, if one was not published
+        by `own`."""
+        place = {"owner": str(owner), "node": node}
 
         async def work(transaction: Transaction) -> Sequence[str]:
-            return [i for i in ids if await transaction.run(_RETRACT, owner=str(owner), node=node, item=i)]
+            if own is not None and await _any_of_others(transaction, place, ids, own):
+                raise OfSomebodyElse(node)
+            gone = [row[0] for names in _names(ids) for row in await transaction.all(_RETRACT, **place, **names)]
+            return [id for id in dict.fromkeys(ids) if id in gone]
 
         return await self._database.write(work)
 
@@ -340,114 +304,129 @@ class PubSub:
         """Remove all items."""
         await self._database.run(_PURGE, owner=str(owner), node=node)
 
-    async def subscribe(self, owner: JID, node: str, subscription: Subscription, *, most: int) -> bool:
-        """Add or change a subscription; False if the node has as many as it may, or is gone."""
+    async def expire(self, owner: JID, node: str, before: int) -> None:
+        """Remove the items that are older."""
+        await self._database.run(_EXPIRE, owner=str(owner), node=node, before=before)
+
+    async def last_items(self, viewer: JID, interests: Sequence[str]) -> Sequence[LastItem]:
+        """As `pubsub_last_items.last_items` has it."""
+        return await last_items(self._database, viewer, interests)
+
+    # -- relations
+
+    async def relate(self, owner: JID, node: str, of: JID, change: Callable[[NodeRow], Relations]) -> NodeRow:
+        """Change relations of a bare address as `change` makes them of those that there are; the node before it. Raises
+        NoSuchNode, TooManyRelations."""
         place = {"owner": str(owner), "node": node}
 
-        async def work(transaction: Transaction) -> bool:
-            if await transaction.one(_LOCK, **place, count=0) is None:
-                return False
-            there = {row[0] for row in await transaction.all(_SUBSCRIPTIONS, **place)}
-            if str(subscription.jid) not in there and len(there) >= most:
-                return False
-            await transaction.run(
-                _SUBSCRIBE,
-                **place,
-                jid=str(subscription.jid),
-                subid=subscription.subid,
-                state=subscription.state,
-                options=subscription.options,
-            )
-            return True
+        async def work(transaction: Transaction) -> NodeRow:
+            row = await transaction.one(_LOCK, **place)
+            if row is None:
+                raise NoSuchNode(node)
+            before = await _related(transaction, place, row[0], of)
+            after = change(before)
+            if after.subscriptions.keys() - before.subscriptions.keys():
+                await _room(transaction, _COUNT_SUBSCRIPTIONS, place, after.most)
+            if after.affiliations.keys() - before.affiliations.keys():
+                await _room(transaction, _COUNT_AFFILIATIONS, place, after.most)
+            await _relate(transaction, place, after)
+            return before
 
         return await self._database.write(work)
 
-    async def unsubscribe(self, owner: JID, node: str, jid: JID) -> bool:
-        """Remove a subscription; False if there was none."""
-        return await self._database.run(_UNSUBSCRIBE, owner=str(owner), node=node, jid=str(jid)) > 0
+    async def subscribers(self, owner: JID, node: str, after: str, limit: int) -> Sequence[Subscription]:
+        """Subscriptions at a node by address, from the one after `after`."""
+        rows = await self._database.all(_SUBSCRIBERS, owner=str(owner), node=node, after=after, limit=limit)
+        return [Subscription.of(*row) for row in rows]
 
-    async def affiliate(self, owner: JID, node: str, changes: dict[JID, str]) -> bool:
-        """Set affiliations, `none` removes one; False, and nothing is changed, if the node is gone or would have no
-        owner."""
-        place = {"owner": str(owner), "node": node}
+    async def count_subscribers(self, owner: JID, node: str) -> int:
+        """How many subscriptions a node has."""
+        row = await self._database.one(_COUNT_SUBSCRIPTIONS, owner=str(owner), node=node)
+        return row[0] if row is not None else 0
 
-        async def work(transaction: Transaction) -> bool:
-            if await transaction.one(_LOCK, **place, count=0) is None:
-                return False
-            after = dict(await transaction.all(_AFFILIATIONS, **place))  # type: ignore[arg-type]
-            after.update({str(jid): affiliation for jid, affiliation in changes.items()})
-            if "owner" not in after.values():
-                return False
-            for jid, affiliation in changes.items():
-                if affiliation == "none":
-                    await transaction.run(_UNAFFILIATE, **place, jid=str(jid))
-                else:
-                    await transaction.run(_AFFILIATE, **place, jid=str(jid), affiliation=affiliation)
-            return True
+    async def affiliates(self, owner: JID, node: str) -> Sequence[tuple[JID, str]]:
+        """All affiliations at a node, by address."""
+        rows = await self._database.all(_AFFILIATES, owner=str(owner), node=node)
+        return [(JID.parse(jid), affiliation) for jid, affiliation in rows]
 
-        return await self._database.write(work)
-
-    async def subscriptions(self, owner: JID) -> Sequence[tuple[str, Subscription]]:
-        """All subscriptions at all nodes of the owner."""
-        rows = await self._database.all(_OF_ALL, owner=str(owner))
-        return [(row[0], _subscription_of(row[1:])) for row in rows]
+    async def subscriptions(self, owner: JID, jid: JID) -> Sequence[tuple[str, Subscription]]:
+        """Node and subscription of all resources of a bare address at all nodes of the owner."""
+        rows = await self._database.all(_SUBSCRIBED, owner=str(owner), **_bare(jid))
+        found = [(row[0], Subscription.of(*row[1:])) for row in rows]
+        return [(node, each) for node, each in found if each.jid.bare == jid]
 
     async def affiliations(self, owner: JID, jid: JID) -> Sequence[tuple[str, str]]:
         """Node and affiliation, for an address at all nodes of the owner."""
         rows = await self._database.all(_AFFILIATED, owner=str(owner), jid=str(jid))
         return [(node, affiliation) for node, affiliation in rows]
 
-    async def last_items(self, viewer: JID, interests: Sequence[str]) -> Sequence[LastItem]:
-        """The last item of each of these nodes of the viewer's own account and of everybody whose presence it may see:
-        two queries for each 32 nodes, however many contacts there are."""
-        found: list[LastItem] = []
-        for start in range(0, len(interests), INTERESTS):
-            some = interests[start : start + INTERESTS]
-            names = {f"node{i}": some[min(i, len(some) - 1)] for i in range(INTERESTS)}
-            bare = str(viewer.bare)
-
-            async def work(transaction: Transaction, names: dict[str, str] = names, bare: str = bare) -> list[LastItem]:
-                own = await transaction.all(_OWN_LAST, viewer=bare, **names)
-                others = await transaction.all(_LAST, viewer=bare, domain=viewer.domain, full=str(viewer), **names)
-                return [_last_of([*row, "owner", ""]) for row in own] + [_last_of(row) for row in others]
-
-            found += await self._database.read(work)
-        return found
+    async def pending(self, owner: JID, jid: JID) -> Sequence[str]:
+        """The nodes which this address owns and at which subscriptions wait for approval."""
+        return [node for (node,) in await self._database.all(_PENDING, owner=str(owner), jid=str(jid))]
 
 
-async def _create(transaction: Transaction, owner: JID, node: str, config: bytes, creator: JID, most: int) -> None:
+async def _create(transaction: Transaction, owner: JID, node: str, new: NewNode) -> None:
     if owner.localpart and await transaction.one(_ACCOUNT, owner=str(owner)) is None:
         raise NoSuchAccount(f"{owner} does not exist")
     count = await transaction.one(_COUNT, owner=str(owner))
     place = {"owner": str(owner), "node": node}
-    if count is not None and count[0] >= most and await transaction.one(_CONFIG, **place) is None:
+    if count is not None and count[0] >= new.most and await transaction.one(_CONFIG, **place) is None:
         raise TooManyNodes(node)
-    if not await transaction.run(_CREATE, **place, config=config, last=0):
+    if not await transaction.run(_CREATE, **place, config=new.config, last=0):
         raise NodeExists(node)
-    await transaction.run(_AFFILIATE, **place, jid=str(creator), affiliation="owner")
+    await transaction.run(_AFFILIATE, **place, jid=str(new.creator), affiliation="owner")
 
 
-async def _load(transaction: Transaction, place: dict[str, str]) -> NodeRow | None:
-    row = await transaction.one(_CONFIG, **place)
-    if row is None:
-        return None
-    related = await transaction.all(_AFFILIATIONS, **place)
-    subscribed = [_subscription_of(each) for each in await transaction.all(_SUBSCRIPTIONS, **place)]
+async def _related(transaction: Transaction, place: dict[str, str], config: bytes, of: JID) -> NodeRow:
+    related = await transaction.all(_AFFILIATIONS, **place, bare=str(of))
+    rows = await transaction.all(_SUBSCRIPTIONS, **place, **_bare(of))
+    found = [Subscription.of(*row) for row in rows]
     return NodeRow(
-        row[0],
+        config,
         {JID.parse(jid): affiliation for jid, affiliation in related},
-        {subscription.jid: subscription for subscription in subscribed},
+        {each.jid: each for each in found if each.jid.bare == of},
     )
 
 
-def _item_of(row: Sequence[Any]) -> Item:
-    return Item(row[0], row[1], JID.parse(row[2]), row[3], row[4])
+async def _trim(transaction: Transaction, place: dict[str, str], storing: Storing) -> None:
+    if storing.since:
+        await transaction.run(_EXPIRE, **place, before=storing.since)
+    if (beyond := await transaction.one(_BEYOND, **place, kept=storing.keep)) is not None:
+        await transaction.run(_TRIM, **place, n=beyond[0])
 
 
-def _subscription_of(row: Sequence[Any]) -> Subscription:
-    return Subscription(JID.parse(row[0]), row[1], row[2], row[3])
+async def _relate(transaction: Transaction, place: dict[str, str], after: Relations) -> None:
+    for jid, subscription in after.subscriptions.items():
+        if subscription is None:
+            await transaction.run(_UNSUBSCRIBE, **place, jid=str(jid))
+        else:
+            await transaction.run(_SUBSCRIBE, **place, **msgspec.structs.asdict(subscription) | {"jid": str(jid)})
+    for jid, affiliation in after.affiliations.items():
+        if affiliation == "none":
+            await transaction.run(_UNAFFILIATE, **place, jid=str(jid))
+        else:
+            await transaction.run(_AFFILIATE, **place, jid=str(jid), affiliation=affiliation)
 
 
-def _last_of(row: Sequence[Any]) -> LastItem:
-    groups = tuple(msgspec.json.decode(row[9])) if row[9] else ()
-    return LastItem(JID.parse(row[0]), row[1], row[2], _item_of(row[3:8]), row[8] or "none", groups)
+async def _room(transaction: Transaction, count: Statement, place: dict[str, str], most: int) -> None:
+    row = await transaction.one(count, **place)
+    if row is not None and row[0] >= most:
+        raise TooManyRelations(place["node"])
+
+
+async def _any_of_others(transaction: Transaction, place: dict[str, str], ids: Sequence[str], own: JID) -> bool:
+    for names in _names(ids):
+        if await transaction.one(_OF_OTHERS, **place, **names, publisher=str(own.bare)) is not None:
+            return True
+    return False
+
+
+def _names(ids: Sequence[str]) -> Sequence[dict[str, str]]:
+    """The parameters of as many statements as it takes to name all ids."""
+    some = [ids[start : start + IDS] for start in range(0, len(ids), IDS)]
+    return [{f"item{i}": each[min(i, len(each) - 1)] for i in range(IDS)} for each in some]
+
+
+def _bare(jid: JID) -> dict[str, str]:
+    """The range of addresses in which all resources of this bare one are."""
+    return {"bare": str(jid), "behind": f"{jid}0"}  # what follows "/" is "0"

@@ -133,7 +133,7 @@ _SUBSCRIPTIONS: Final = Statement(
 
 
 class Rosters:
-    """The rosters of all accounts. Versions count up by one with each change that clients can see."""
+    """The rosters of all accounts. Versions count up by one with each change."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -154,7 +154,8 @@ class Rosters:
     async def put(self, account: JID, item: RosterItem) -> int:
         """Add or replace a contact; the roster's version after it. Raises NoSuchAccount.
 
-        An item that is not listed, and was not before, is no change to the roster that clients see.
+        An item that is not listed, and was not before, is no change to the roster that clients see; the version counts
+        up for it all the same, COMPAT(Prosody's plays, 13.0).
         """
 
         async def work(transaction: Transaction) -> int:
@@ -162,7 +163,7 @@ class Rosters:
                 before = await transaction.one(_LISTED, account=str(account), jid=str(item.jid))
                 if before is None or not before[0]:
                     await transaction.run(_PUT, **_row(account, item, before[1] if before else 0))
-                    return await _version(transaction, account)
+                    return await next_value(transaction, account, "roster")
             version = await next_value(transaction, account, "roster")
             await transaction.run(_PUT, **_row(account, item, version))
             return version

@@ -32,9 +32,9 @@ _PRAGMAS: Final = (
 )
 _SCRUB_PATIENCE: Final = 50
 """Milliseconds that writers wait, at most, for a reader that `scrub` has to wait for."""
-_ROWS: Final = (64, 8)
-"""Rows that are inserted by one statement. `executemany` gives the interpreter's lock away for each row, and then waits
-up to its switch interval for it, 5 ms, while the loop is busy."""
+_ROWS: Final = (512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
+"""Rows that are inserted by one statement. Each statement gives the interpreter's lock away, as `executemany` does for
+each row, and then waits up to its switch interval for it, 5 ms, while the loop is busy."""
 _UNAVAILABLE: Final = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -91,16 +91,20 @@ class SQLiteTransaction(Transaction):
 
     async def many(self, statement: Statement, values: Sequence[Mapping[str, Any]], /) -> None:
         compiled = statement.sqlite
+        await self.insert(statement, [compiled.arguments(each) for each in values])
+
+    async def insert(self, statement: Statement, rows: Sequence[Row], /) -> None:
+        compiled = statement.sqlite
         self.changed = True
-        arguments = [compiled.arguments(each) for each in values]
         try:
+            if not compiled.rows(1):
+                self._connection.executemany(compiled.sql, rows)
+                return
             done = 0
             for size in _ROWS:
-                if len(arguments) - done >= size and (sql := compiled.rows(size)):
-                    while len(arguments) - done >= size:
-                        self._connection.execute(sql, list(chain.from_iterable(arguments[done : done + size])))
-                        done += size
-            self._connection.executemany(compiled.sql, arguments[done:])
+                while len(rows) - done >= size:
+                    self._connection.execute(compiled.rows(size), list(chain.from_iterable(rows[done : done + size])))
+                    done += size
         except sqlite3.Error as error:
             raise meaning(error) from error
 

@@ -19,7 +19,7 @@ _POSTGRESQL: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
 class Compiled:
     """The text for one database, and the order in which it wants its values."""
 
-    __slots__ = ("_constants", "_names", "_row", "sql")
+    __slots__ = ("_constants", "_names", "_row", "_rows", "sql")
 
     def __init__(self, clause: ClauseElement, dialect: Dialect) -> None:
         compiled = clause.compile(dialect=dialect)
@@ -29,10 +29,15 @@ class Compiled:
         self._constants = {name: value for name, value in compiled.params.items() if name not in given}
         row = re.search(r" VALUES (\([?, ]+\))", self.sql)
         self._row = row.group(1) if row is not None and row.group(1).count("?") == self.sql.count("?") else ""
+        self._rows: dict[int, str] = {}
 
     def rows(self, count: int) -> str:
         """The same for so many rows at once; empty if it is no plain insert of one."""
-        return self._row and self.sql.replace(self._row, ", ".join([self._row] * count), 1)
+        sql = self._rows.get(count)
+        if sql is None:
+            sql = self._row and self.sql.replace(self._row, ", ".join([self._row] * count), 1)
+            self._rows[count] = sql
+        return sql
 
     def arguments(self, values: Mapping[str, Any]) -> Sequence[Any]:
         """The values in order. Raises KeyError if one is missing."""

@@ -42,6 +42,10 @@ class Transaction(ABC):
         """Run a statement that returns no rows once for each of the values."""
 
     @abstractmethod
+    async def insert(self, statement: Statement, rows: Sequence[Row], /) -> None:
+        """The same for an insert whose values stand in the order of the columns."""
+
+    @abstractmethod
     async def control(self, command: Control) -> None:
         """Begin, end or divide the transaction: for the batches alone."""
 

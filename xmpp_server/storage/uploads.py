@@ -1,8 +1,9 @@
 """What accounts uploaded: everything but the bytes.
 
 A row is made when a slot is given, so that what is promised counts for the quota; until its file is there it has no
-digest, and it expires with its slot. Rows have no foreign key: one outlives its account, expired, until the bytes are
-gone too.
+digest, and it expires with its slot. A row whose bytes were removed is as a slot again, one that has expired; the row
+of an expired slot goes a day later, and with it what bytes there may be: a slow upload can end late. So the bytes that
+are kept have a row at any time. Rows have no foreign key: they outlive their account, whose removal lets them expire.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Upload:
     requested_at: int
     expires_at: int
     sha256: bytes | None = None
+    """Empty if nobody here has seen the bytes."""
     uploaded_at: int | None = None
 
 
@@ -106,13 +108,18 @@ _FORMER: Final = Statement(
 _GONE: Final = Statement(
     select(*_COLUMNS)
     .where(
-        uploads.c.expires_at <= bindparam("now", type_=BigInteger),
-        uploads.c.sha256.is_not(None) | (uploads.c.expires_at <= bindparam("stale", type_=BigInteger)),
+        ((uploads.c.expires_at <= bindparam("now", type_=BigInteger)) & uploads.c.sha256.is_not(None))
+        | (uploads.c.expires_at <= bindparam("stale", type_=BigInteger))
     )
     .order_by(uploads.c.expires_at)
     .limit(bindparam("limit"))
 )
-_DELETE: Final = Statement(delete(uploads).where(*_is_one))
+_EMPTY: Final = Statement(
+    update(uploads)
+    .where(*_is_one, uploads.c.sha256.is_not(None))
+    .values(sha256=None, uploaded_at=None, expires_at=bindparam("now", type_=BigInteger))
+)
+_DELETE: Final = Statement(delete(uploads).where(*_is_one, uploads.c.sha256.is_(None)))
 
 
 class Uploads:
@@ -141,11 +148,11 @@ class Uploads:
         return _upload(row) if row else None
 
     async def fill(self, upload: Upload, *, sha256: bytes, now: int, expires: int, former: int = 0) -> bool:
-        """The file is there; False: it was there before, or the slot is gone. With `former` all others of the same
-        purpose expire then."""
+        """The file is there; False: it was there before, or the slot is gone. `sha256` is empty if nobody here has seen
+        the bytes. With `former` all others of the same purpose expire then."""
 
         async def work(transaction: Transaction) -> bool:
-            key = {"account": str(upload.account), "id": upload.id}
+            key = _key(upload)
             if not await transaction.run(_FILL, **key, digest=sha256, now=now, expires=expires):
                 return False
             if former:
@@ -155,17 +162,24 @@ class Uploads:
         return await self._database.write(work)
 
     async def gone(self, *, now: int, limit: int = 100) -> Sequence[Upload]:
-        """What has expired, or lost its account; a slot a day later, for a slow upload may still go on."""
+        """Files that have expired, and slots that did so a day ago: their bytes are to be removed, and then `removed`
+        is to be told."""
         return [_upload(row) for row in await self._database.all(_GONE, now=now, stale=now - DAY, limit=limit)]
 
-    async def delete(self, gone: Sequence[Upload]) -> None:
-        """Forget these, whose bytes are gone."""
-        rows = [{"account": str(upload.account), "id": upload.id} for upload in gone]
+    async def removed(self, gone: Sequence[Upload], *, now: int) -> None:
+        """The bytes of these are removed."""
+        files = [_key(upload) | {"now": now} for upload in gone if upload.sha256 is not None]
+        slots = [_key(upload) for upload in gone if upload.sha256 is None]
 
         async def work(transaction: Transaction) -> None:
-            await transaction.many(_DELETE, rows)
+            await transaction.many(_EMPTY, files)
+            await transaction.many(_DELETE, slots)
 
         await self._database.write(work)
+
+
+def _key(upload: Upload) -> dict[str, Any]:
+    return {"account": str(upload.account), "id": upload.id}
 
 
 def _upload(row: Sequence[Any]) -> Upload:

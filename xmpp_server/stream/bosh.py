@@ -28,15 +28,17 @@ Slot = TypeVar("Slot")
 
 
 class Terminated(Exception):  # noqa: N818
-    """A terminal binding condition (§17.2): the session, if there is one, has ended."""
+    """A terminal binding condition (§17.2): the session, if there is one, has ended. `uri`: where to go instead."""
 
-    def __init__(self, condition: str) -> None:
+    def __init__(self, condition: str, uri: str = "") -> None:
         super().__init__(condition)
         self.condition = condition
+        self.uri = uri
 
     def body(self) -> bytes:
         """What the client is told."""
-        return Element(ns.BOSH, "body", {"type": "terminate", "condition": self.condition}).to_bytes()
+        uri = [Element(ns.BOSH, "uri", {}, [self.uri])] if self.uri else []
+        return Element(ns.BOSH, "body", {"type": "terminate", "condition": self.condition}, uri).to_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,11 @@ class Request:
         return self.attrs.get("type") == "terminate"
 
     @property
+    def sid(self) -> str:
+        """Empty: it asks for a session."""
+        return self.attrs.get("sid", "")
+
+    @property
     def pause(self) -> str:
         return self.attrs.get("pause", "")
 
@@ -98,10 +105,14 @@ class Session(Generic[Slot]):
         self.wait = min(wait, settings.wait)
         self.hold = min(hold, settings.hold)
         self.polls = self.wait == 0 or self.hold == 0
+        self.legacy = "ver" not in first.attrs
+        """Whether the client expects the statuses of HTTP for errors (§17.1)."""
         self.requests = self.hold + 1
         self._settings = settings
         self._due = first.rid
-        """The rid that is taken up next."""
+        """The rid that comes next in order."""
+        self._taken = first.rid
+        """The rid that is handled next; what comes before it may be answered."""
         self._early: dict[int, Request] = {}
         """What came before its turn."""
         self._turn: deque[Request] = deque()
@@ -121,6 +132,8 @@ class Session(Generic[Slot]):
         self._inactivity = float(settings.inactivity * 2 if self.polls else settings.inactivity)
         self._quiet: float | None = None
         """Since when nothing is held."""
+        self._last_words = Terminated("item-not-found").body()
+        """What a request is told that comes after the end."""
         self.over = False
 
     # -- requests
@@ -128,6 +141,9 @@ class Session(Generic[Slot]):
     def receive(self, request: Request, slot: Slot, now: float) -> None:
         """Take a request. Raises Terminated; then the session is over, and this request is among those answered."""
         rid = request.rid
+        if self.over:
+            self._answers.append((slot, self._last_words))
+            return
         if rid < self._due or rid in self._waiting:
             self._repeat(rid, slot)
             return
@@ -146,8 +162,11 @@ class Session(Generic[Slot]):
         self._acknowledged(request)
 
     def next_request(self) -> Request | None:
-        """The next request in order, to be handled."""
-        return self._turn.popleft() if self._turn else None
+        """The next request in order, to be handled; while it is not asked for none is answered, and so no more come."""
+        if not self._turn:
+            return None
+        self._taken += 1
+        return self._turn.popleft()
 
     def _check_frequency(self, request: Request, slot: Slot, now: float) -> None:
         if request.terminates or request.pause:
@@ -214,20 +233,17 @@ class Session(Generic[Slot]):
 
     @property
     def can_say(self) -> bool:
-        """Whether a request waits by which something could be said."""
-        return any(waiting.slot is not None for waiting in self._waiting.values())
+        """Whether a request waits by which something could be said: the oldest."""
+        rid, oldest = next(iter(self._waiting.items()), (0, None))
+        return oldest is not None and oldest.slot is not None and rid < self._taken
 
     def settle(self, now: float) -> None:
         """After what came was handled: answer what is to be answered."""
         if self.over:
             return
-        for waiting in list(self._waiting.items()):
-            rid, held = waiting
-            if rid >= self._due:
-                break  # what came before it is missing
-            if held.slot is None:
-                break
-            if not self._said and len(self._in_order()) <= self.hold and held.until > now:
+        while self.can_say:
+            rid, held = next(iter(self._waiting.items()))
+            if not self._said and len(self._handled()) <= self.hold and held.until > now:
                 break
             self._answer(rid, held, self._compose({}))
         self._settle_quiet(now)
@@ -254,7 +270,7 @@ class Session(Generic[Slot]):
         attrs = {"type": "terminate"}
         if condition:
             attrs["condition"] = condition
-        body = self._compose(attrs)
+        self._last_words = body = self._compose(attrs)
         for held in self._waiting.values():
             if held.slot is not None:
                 self._answers.append((held.slot, body))
@@ -269,7 +285,7 @@ class Session(Generic[Slot]):
 
     def due(self) -> float | None:
         """When to call `tick` at the latest."""
-        times = [held.until for held in self._in_order().values() if held.slot is not None]
+        times = [held.until for held in self._handled().values() if held.slot is not None]
         if self._quiet is not None:
             times.append(self._quiet + self._inactivity)
         return min(times, default=None)
@@ -282,8 +298,8 @@ class Session(Generic[Slot]):
             self.over = True
         return not self.over
 
-    def _in_order(self) -> dict[int, _Waiting[Slot]]:
-        return {rid: held for rid, held in self._waiting.items() if rid < self._due}
+    def _handled(self) -> dict[int, _Waiting[Slot]]:
+        return {rid: held for rid, held in self._waiting.items() if rid < self._taken}
 
     def _settle_quiet(self, now: float) -> None:
         if any(held.slot is not None for held in self._waiting.values()):
@@ -331,7 +347,7 @@ class Session(Generic[Slot]):
     def _end(self, condition: str, slot: Slot | None) -> NoReturn:
         """End the session with this error for all that wait, and for this request."""
         error = Terminated(condition)
-        body = error.body()
+        self._last_words = body = error.body()
         self.over = True
         self._answers += [(held.slot, body) for held in self._waiting.values() if held.slot is not None]
         if slot is not None and all(held.slot != slot for held in self._waiting.values()):

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
+from .domains import ascii_domain
+
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PREFLIGHT_SECONDS: Final = "86400"  # for how long a browser need not ask again
 
@@ -148,10 +150,12 @@ class Site:
     """The URL from outside, without a slash at its end; empty: that of the HTTPS port."""
     port: int = 0
     """The HTTPS port that is listened on; 0: none."""
+    addresses: tuple[str, ...] = ()
+    """What is listened on where nothing else is asked for."""
 
     def url(self, host: str) -> str:
         """The URL that paths are appended to."""
-        return self.base or f"https://{host}:{self.port}"
+        return self.base or f"https://{host if host.startswith('[') else ascii_domain(host)}:{self.port}"
 
 
 def text(status: int, line: str, **headers: Any) -> web.Response:

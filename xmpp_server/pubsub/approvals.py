@@ -1,0 +1,129 @@
+"""Subscriptions that an owner approves or denies, by a form in a message (XEP-0060 §8.6, §8.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from xmpp_server.protocol import ns
+from xmpp_server.protocol.element import Element
+from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.forms import Field, Form, boolean
+from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.stanza import Stanza, qname
+from xmpp_server.storage.pubsub import Relations
+from xmpp_server.storage.pubsub_tables import NodeRow, Subscription
+
+from .access import Node
+from .engine import Engine, refusing
+from .errors import NS, refuse
+
+AUTHORIZATION: Final = f"{NS}#subscribe_authorization"
+GET_PENDING: Final = f"{NS}#get-pending"
+COMMANDS: Final = "http://jabber.org/protocol/commands"
+_X: Final = qname(ns.DATA, "x")
+
+
+class Approvals:
+    """Asks owners, and does what they answer."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def ask(self, node: Node, pending: Iterable[Subscription], owners: Sequence[JID]) -> None:
+        """Ask these owners for each of the subscriptions."""
+        for each in pending:
+            text = f"{each.jid} wants to subscribe to {node.name}."
+            form = Form.of(
+                "form",
+                AUTHORIZATION,
+                Field("pubsub#subid", (each.subid,), "hidden"),
+                Field("pubsub#node", (node.name,), "text-single", "Node ID"),
+                Field("pubsub#subscriber_jid", (str(each.jid),), "jid-single", "Subscriber Address"),
+                boolean("pubsub#allow", False, "Allow this JID to subscribe to this pubsub node?"),
+                title="PubSub subscriber request",
+                instructions=f"{text} Choose whether it may.",
+            )
+            body = Element(ns.CLIENT, "body", {}, [text])
+            for owner in owners:
+                message = Stanza.build("message", body, form.element(), sender=node.owner, to=owner, id=each.subid)
+                await self._engine.face.send(message)
+
+    @staticmethod
+    def answer_in(message: Stanza) -> Form | None:
+        """The form by which an owner answers, if the message carries one."""
+        if message.type == "error" or _X not in message.keys:
+            return None
+        x = message.child(ns.DATA, "x")
+        assert x is not None
+        try:
+            form = Form.parse(x)
+        except StanzaError:
+            return None
+        return form if form.kind in ("submit", "cancel") and form.form_type == AUTHORIZATION else None
+
+    async def answered(self, owner: JID, form: Form, by: JID) -> None:
+        """An owner approves or denies; a form that was cancelled leaves all as it is (§8.6). One that is answered late,
+        as another owner did already, changes nothing."""
+        if form.kind == "cancel":
+            return
+        name, jid = form.text("pubsub#node"), form.jid("pubsub#subscriber_jid")
+        if jid is None:
+            raise refuse("bad-request", "jid-required")
+        await self._engine.owned(owner, name, by)
+        state = "subscribed" if form.boolean("pubsub#allow") else "none"
+
+        def change(row: NodeRow) -> Relations:
+            waits = _waiting(row, jid, form)
+            return Relations() if waits is None else Relations({jid: _decided(waits, state)})
+
+        with refusing():
+            row = await self._engine.store.relate(owner, name, jid.bare, change)
+        if (waited := _waiting(row, jid, form)) is not None:
+            await self.tell(self._engine.found(owner, name, row), waited, state)
+
+    async def tell(self, node: Node, before: Subscription, state: str) -> None:
+        """An owner changed the state of a subscription: the subscriber hears of it (§12.8)."""
+        notifications = self._engine.notifications
+        after = replace(before, state=state)
+        await notifications.tell_of_subscription(node.owner, node.name, after, [before.jid])
+        if state == "subscribed":
+            await notifications.tell_last(node, before.jid)
+
+    async def command(self, owner: JID, command: Element, by: JID) -> Element:
+        """The ad-hoc command by which an owner asks for what waits (§8.7)."""
+        if command.get("node") != GET_PENDING:
+            raise StanzaError("item-not-found")
+        action, x = command.get("action", "execute"), command.child(ns.DATA, "x")
+        answer = Element(COMMANDS, "command", {"node": GET_PENDING, "sessionid": command.get("sessionid", GET_PENDING)})
+        if action == "cancel":
+            answer.attrs["status"] = "canceled"
+            return answer
+        if action not in ("execute", "complete", "next"):
+            raise StanzaError("bad-request", application=Element(COMMANDS, "bad-action"))
+        if x is None:
+            nodes = tuple((name, "") for name in await self._engine.store.pending(owner, by.bare))
+            answer.attrs["status"] = "executing"
+            answer.add(Element(COMMANDS, "actions", {"execute": "complete"}, [Element(COMMANDS, "complete")]))
+            return answer.add(
+                Form.of("form", AUTHORIZATION, Field("pubsub#node", (), "list-single", "", nodes)).element()
+            )
+        node = await self._engine.owned(owner, Form.parse(x, "submit").text("pubsub#node"), by)
+        subscribers = await self._engine.store.subscribers(owner, node.name, "", self._engine.face.limits.subscribers)
+        await self.ask(node, [each for each in subscribers if each.state == "pending"], [by])
+        answer.attrs["status"] = "completed"
+        return answer
+
+
+def _waiting(row: NodeRow, jid: JID, form: Form) -> Subscription | None:
+    """The subscription that the form is about, if it still waits."""
+    found = row.subscriptions.get(jid)
+    if found is None or found.state != "pending" or form.text("pubsub#subid", found.subid) != found.subid:
+        return None
+    return found
+
+
+def _decided(waiting: Subscription, state: str) -> Subscription | None:
+    return replace(waiting, state=state) if state == "subscribed" else None

@@ -1,0 +1,209 @@
+"""Notifications (XEP-0060 §7.1.2): each node's in their order, and to many without stalling anybody.
+
+A node has a line of what is to be told, which one task works off; who publishes faster than the line goes waits for
+room in it. Receivers are read in pages and told in slices, between which the loop serves others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from xmpp_server.protocol.delay import delay
+from xmpp_server.protocol.element import Element
+from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.storage.pubsub import NoSuchNode, PubSub, Relations
+from xmpp_server.storage.pubsub_tables import Item, NodeRow, Subscription
+from xmpp_server.util.tasks import keep
+
+from . import events
+from .access import Node
+from .config import NodeConfig
+from .face import Face
+from .options import SubscriptionOptions
+
+_log = structlog.get_logger()
+
+_TOGETHER: Final = 50
+"""Notifications that are sent in one turn of the loop."""
+_PAGE: Final = 500
+"""Subscriptions that are read at once."""
+_WAITING: Final = 20
+"""What may wait to be told of one node."""
+
+Job = Callable[[], Awaitable[None]]
+
+
+class _Line:
+    __slots__ = ("jobs", "room")
+
+    def __init__(self) -> None:
+        self.jobs: deque[Job] = deque()
+        self.room = asyncio.Semaphore(_WAITING)
+
+
+class Notifications:
+    """What an engine tells."""
+
+    def __init__(self, face: Face, store: PubSub) -> None:
+        self._face = face
+        self._store = store
+        self._lines: dict[tuple[JID, str], _Line] = {}
+
+    # -- what is told
+
+    async def tell(self, node: Node, event: Element, receivers: Sequence[JID] | None = None) -> None:
+        """Tell all who are to know of the node, or these; returns when it has its place in the line."""
+        if not node.config.deliver_notifications:
+            return
+        stanza = events.message(node.owner, event, node.config.notification_type)
+
+        async def job() -> None:
+            to = await self.receivers(node.owner, node.name) if receivers is None else receivers
+            await self._give(stanza, to)
+
+        await self._enqueue(node.owner, node.name, job)
+
+    async def tell_last(self, node: Node, jid: JID) -> None:
+        """The last item, to a new subscriber (§6.1.7)."""
+        owner, name, config = node.owner, node.name, node.config
+        if config.send_last_published_item == "never" or not config.deliver_notifications:
+            return
+
+        async def job() -> None:
+            for item in await self._store.newest(owner, name):
+                await self._last(node, item, jid)
+
+        await self._enqueue(owner, name, job)
+
+    async def tell_last_items(self, viewer: JID, interests: Sequence[str], owner: JID | None = None) -> None:
+        """A client became available: the last items of what it wants to be told of, of its own account and of those
+        whose presence it sees, or of this one alone (XEP-0163 §4.3.4)."""
+        now = time.time_ns() // 1000
+        for last in await self._store.last_items(viewer, interests):
+            config = self._face.effective(last.node, NodeConfig.of(last.config))
+            if config.send_last_published_item != "on_sub_and_presence" or not config.deliver_notifications:
+                continue
+            row = NodeRow(last.config, {viewer.bare: last.affiliation}, {})
+            node = Node(last.owner, last.node, config, row, now)
+            if owner not in (None, last.owner) or node.reading_error(viewer, last.groups) is not None:
+                continue
+            if (last.owner, last.node) in self._lines:
+                await self.tell_last(node, viewer)  # behind what was published before it was read
+            else:
+                await self._last(node, last.item, viewer)
+
+    async def tell_of_subscription(self, owner: JID, name: str, change: Subscription, to: Iterable[JID]) -> None:
+        """A subscription has another state (§12.8): to the subscriber, or to owners."""
+        event = events.subscription_changed(name, change.jid, change.state)
+        await self._give(events.message(owner, event, "headline"), to)
+
+    async def _last(self, node: Node, item: Item, jid: JID) -> None:
+        if item.at < node.config.since(node.now):
+            return
+        event = events.published(node, [item], publisher=self._face.names_publishers)
+        late = delay(node.owner, item.at)  # §6.1.7
+        await self._give(events.message(node.owner, event, node.config.notification_type, late), [jid])
+
+    # -- who is told
+
+    async def receivers(self, owner: JID, name: str, *, pending: bool = False) -> Sequence[JID]:
+        """Who is told of a node: subscribers as they want it, and followers who have no subscription; with `pending`
+        also those who wait for approval (§8.4.2)."""
+        found: list[JID] = []
+        subscribers: set[JID] = set()
+        row = await self._store.node(owner, name, owner)
+        if row is None:
+            return found
+        related = NodeRow(row.config, dict(await self._store.affiliates(owner, name)), {})
+        after = ""
+        while page := await self._store.subscribers(owner, name, after, _PAGE):
+            after = str(page[-1].jid)
+            subscribed = NodeRow(row.config, related.affiliations, {each.jid: each for each in page})
+            node = self._node(owner, name, subscribed)
+            found += await self._willing(node, [each for each in page if pending or each.state == "subscribed"])
+            subscribers.update(each.jid.bare for each in page if each.state == "subscribed")
+        node = self._node(owner, name, related)
+        followers = [jid for jid in await self._face.followers(owner, name) if jid.bare not in subscribers]
+        groups = await self._face.groups(owner, [jid.bare for jid in followers]) if node.asks_roster else {}
+        return found + [jid for jid in followers if node.reading_error(jid, groups.get(jid.bare)) is None]
+
+    async def _willing(self, node: Node, subscriptions: Sequence[Subscription]) -> Sequence[JID]:
+        """Those who may know, and want to now."""
+        options = {each.jid: SubscriptionOptions.of(each) for each in subscriptions}
+        if any(each.has_expired(node.now) for each in options.values()):
+            keep(self._end_leases(node, [jid for jid, each in options.items() if each.has_expired(node.now)]), "leases")
+        wanted = [jid for jid, each in options.items() if each.deliver and not each.has_expired(node.now)]
+        groups = await self._face.groups(node.owner, [jid.bare for jid in wanted]) if node.asks_roster else {}
+        pending = {each.jid for each in subscriptions if each.state == "pending"}
+        able = [j for j in wanted if j in pending or node.reading_error(j, groups.get(j.bare)) is None]
+        by_presence = [jid for jid in able if node.config.presence_based_delivery or options[jid].shows]
+        if not by_presence:
+            return able
+        shows = await self._face.shows(node.owner, by_presence)
+        away = {jid for jid in by_presence if not _is_among(shows[jid], options[jid].shows)}
+        return [jid for jid in able if jid not in away]
+
+    async def _end_leases(self, node: Node, ended: Iterable[JID]) -> None:
+        def end(row: NodeRow) -> Relations:
+            over = [jid for jid in row.subscriptions if Node.subscription(replace(node, row=row), jid) is None]
+            return Relations(dict.fromkeys(over))
+
+        for jid in ended:
+            with suppress(NoSuchNode):
+                await self._store.relate(node.owner, node.name, jid.bare, end)
+
+    def _node(self, owner: JID, name: str, row: NodeRow) -> Node:
+        config = self._face.effective(name, NodeConfig.of(row.config))
+        return Node(owner, name, config, row, time.time_ns() // 1000)
+
+    # -- how
+
+    async def _give(self, stanza: Stanza, receivers: Iterable[JID]) -> None:
+        """The same to all. What one's server refuses stops nobody."""
+        stanza = stanza.stamped(id=secrets.token_hex(8))  # §12.3
+        for number, receiver in enumerate(receivers, 1):
+            try:
+                await self._face.send(stanza.stamped(to=receiver))
+            except StanzaError:
+                continue
+            finally:
+                if number % _TOGETHER == 0:
+                    await asyncio.sleep(0)
+
+    async def _enqueue(self, owner: JID, name: str, job: Job) -> None:
+        key = (owner, name)
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = _Line()
+            keep(self._work(key, line), "notifications")
+        await line.room.acquire()
+        line.jobs.append(job)
+
+    async def _work(self, key: tuple[JID, str], line: _Line) -> None:
+        try:
+            while line.jobs:
+                try:
+                    await line.jobs.popleft()()
+                except Exception:
+                    _log.exception("notification_failed", node=key[1])
+                finally:
+                    line.room.release()
+                await asyncio.sleep(0)  # who waited for room takes it
+        finally:
+            del self._lines[key]
+
+
+def _is_among(shows: Collection[str], wanted: Collection[str]) -> bool:
+    """Whether who has these states of presence is available, and in one of those wanted, if any are named."""
+    return bool(shows) and (not wanted or not set(wanted).isdisjoint(shows))

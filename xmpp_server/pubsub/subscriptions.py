@@ -1,0 +1,173 @@
+"""Subscriptions (XEP-0060 §6.1 to §6.4), and what owners do to them (§8.8). An address has one at a node."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from xmpp_server.protocol.errors import StanzaError
+from xmpp_server.protocol.forms import Form
+from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.pubsub import Relations
+from xmpp_server.storage.pubsub_tables import NodeRow, Subscription
+
+from . import options
+from .access import Node
+from .approvals import Approvals
+from .engine import Engine, refusing
+from .errors import refuse, unsupported
+from .options import SubscriptionOptions
+
+STATES = ("none", "pending", "subscribed")
+
+
+class Subscriptions:
+    """The subscriptions at the nodes of an engine."""
+
+    def __init__(self, engine: Engine, approvals: Approvals) -> None:
+        self._engine = engine
+        self._approvals = approvals
+
+    @property
+    def _presence(self) -> bool:
+        return self._engine.face.knows_presence
+
+    @property
+    def _most(self) -> int:
+        return self._engine.face.limits.subscribers
+
+    async def subscribe(self, owner: JID, name: str, jid: JID, by: JID, wanted: Form | None = None) -> Subscription:
+        """Subscribe an address (§6.1), with these options (§6.3.7); who has a subscription keeps it."""
+        if jid.bare != by.bare:
+            raise refuse("bad-request", "invalid-jid")
+        node = await self._engine.node(owner, name, by)
+        groups = await self._engine.face.groups(owner, [by.bare]) if node.asks_roster else {}
+        made = Subscription(jid, secrets.token_hex(8))
+
+        def change(row: NodeRow) -> Relations:
+            nonlocal made
+            here = self._engine.found(owner, name, row)
+            if not here.config.subscribe:
+                raise unsupported("subscribe")
+            before = here.subscription(jid)
+            state = _state(here, by, here.reading_error(by, groups.get(by.bare)))
+            if state == "pending" and before is not None:
+                raise refuse("not-authorized", "pending-subscription")
+            made = replace(before or made, state=state)
+            if wanted is not None:
+                made = self._with_options(made, wanted, here.now)
+            return Relations({jid: made}, most=self._most)
+
+        with refusing():
+            was = self._engine.found(owner, name, await self._engine.store.relate(owner, name, by.bare, change))
+        if made.state == "pending":
+            await self._approvals.ask(was, [made], was.owners)
+        else:
+            await self._engine.notifications.tell_last(was, jid)
+            if was.config.notify_sub and was.subscription(jid) is None:
+                await self._engine.notifications.tell_of_subscription(owner, name, made, was.owners)
+        return made
+
+    async def unsubscribe(self, owner: JID, name: str, jid: JID, by: JID) -> None:
+        """End a subscription (§6.2)."""
+        node = await self._engine.node(owner, name, by)
+        if jid.bare != by.bare:
+            raise refuse("forbidden")
+        before = _existing(node, jid, "cancel")
+        with refusing():
+            await self._engine.store.relate(owner, name, by.bare, lambda _: Relations({jid: None}))
+        if node.config.notify_sub:
+            gone = replace(before, state="none")
+            await self._engine.notifications.tell_of_subscription(owner, name, gone, node.owners)
+
+    # -- options (§6.3, §6.4)
+
+    def _with_options(self, subscription: Subscription, wanted: Form, now: int) -> Subscription:
+        before = SubscriptionOptions.of(subscription)
+        after = options.changed(before, wanted, presence=self._presence, now=now)
+        return replace(subscription, options=after.to_bytes())
+
+    async def options(self, owner: JID, name: str, jid: JID, by: JID) -> Form:
+        """The form of a subscription's options."""
+        node = await self._engine.node(owner, name, by)
+        if jid.bare != by.bare:
+            raise refuse("forbidden")
+        return self.form_of(_existing(node, jid, "modify"))
+
+    async def configure(self, owner: JID, name: str, jid: JID, submitted: Form, by: JID) -> None:
+        """Other options for a subscription."""
+        await self._engine.node(owner, name, by)
+        if jid.bare != by.bare:
+            raise refuse("forbidden")
+
+        def change(row: NodeRow) -> Relations:
+            node = self._engine.found(owner, name, row)
+            before = _existing(node, jid, "modify")
+            return Relations({jid: self._with_options(before, submitted, node.now)})
+
+        with refusing():
+            await self._engine.store.relate(owner, name, by.bare, change)
+
+    async def default(self, owner: JID, name: str, by: JID) -> Form:
+        """What the options of a new subscription are, at a node or at all."""
+        if name:
+            await self._engine.readable(owner, name, by)
+        return options.form(SubscriptionOptions(), presence=self._presence, kind="result")
+
+    def form_of(self, subscription: Subscription, *, result: bool = False) -> Form:
+        """The options of this subscription, to be changed or as they were made."""
+        kind = "result" if result else "form"
+        return options.form(SubscriptionOptions.of(subscription), presence=self._presence, kind=kind)  # type: ignore[arg-type]
+
+    # -- lists, and management by owners
+
+    async def of(self, owner: JID, name: str, jid: JID) -> Sequence[tuple[str, Subscription]]:
+        """Node and subscription of all resources of a bare address (§5.6), at all nodes or at this one."""
+        found = await self._engine.store.subscriptions(owner, jid)
+        if name:
+            await self._engine.node(owner, name)
+        return [(node, each) for node, each in found if name in ("", node)]
+
+    async def at(self, owner: JID, name: str, by: JID) -> Sequence[Subscription]:
+        """All subscriptions at a node (§8.8.1)."""
+        await self._engine.owned(owner, name, by)
+        return await self._engine.store.subscribers(owner, name, "", self._most)
+
+    async def set(self, owner: JID, name: str, jid: JID, state: str, by: JID) -> str:
+        """An owner gives an address a subscription, or ends it (§8.8.2); its state before. A state that does not exist
+        leaves it as it is, which the caller sees by what is returned."""
+        await self._engine.owned(owner, name, by)
+
+        def change(row: NodeRow) -> Relations:
+            if state not in ("none", "subscribed"):
+                return Relations()
+            before = row.subscriptions.get(jid) or Subscription(jid, secrets.token_hex(8))
+            return Relations({jid: replace(before, state=state) if state != "none" else None}, most=self._most)
+
+        with refusing():
+            row = await self._engine.store.relate(owner, name, jid.bare, change)
+        was = self._engine.found(owner, name, row)
+        before = was.subscription(jid)
+        if before is None:
+            before = Subscription(jid, "", "none")
+        if state in ("none", "subscribed") and state != before.state:
+            await self._approvals.tell(was, before, state)
+        return before.state
+
+
+def _state(node: Node, by: JID, error: StanzaError | None) -> str:
+    """The state of a new subscription; raises the error unless an owner may let the address in (§6.1.4)."""
+    if error is None:
+        return "subscribed"
+    if node.config.access_model == "authorize" and node.affiliation(by) == "none":
+        return "pending"
+    raise error
+
+
+def _existing(node: Node, jid: JID, type: str) -> Subscription:
+    found = node.subscription(jid)
+    if found is None:
+        raise refuse("unexpected-request", "not-subscribed", type=type)
+    return found

@@ -13,7 +13,8 @@ from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import Element
 
 MESSAGES = 6
-PING = "<iq type='get' id='ping' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>"
+LAST = f"<iq type='get' id='last' to='localhost'><query xmlns='{ns.DISCO_INFO}'/></iq>"
+"""It waits its turn, as a ping does not."""
 
 
 @pytest.fixture
@@ -70,13 +71,13 @@ async def test_a_page_of_any_size_reaches_a_client_that_acknowledges(people: Run
 async def test_what_was_sent_behind_a_query_does_not_keep_its_page_back(people: RunningServer) -> None:
     """Several queries, requests and acknowledgements are under way at a time; pages follow one another."""
     romeo = await with_large_messages(people)
-    await romeo.send(query("one") + query("two") + PING)
+    await romeo.send(query("one") + query("two") + LAST)
     came: list[str] = []
     while not came or came[-1] != "two":
         element = await romeo.read()
         came.append(element.get("id") if element.name == "iq" else number(element))
-    assert came.index("ping") < came.index("one")
-    came.remove("ping")
+    assert came.index("last") < came.index("one")
+    came.remove("last")
     numbers = [str(each) for each in range(MESSAGES)]
     assert came == [*numbers, "one", *numbers, "two"]
 
@@ -85,9 +86,9 @@ async def test_queries_that_wait_are_bounded(people: RunningServer) -> None:
     romeo = await with_large_messages(people)
     romeo.answers = False
     count = 40
-    await romeo.send("".join(map(query, map(str, range(count)))) + PING)
+    await romeo.send("".join(map(query, map(str, range(count)))) + LAST)
     errors = []
-    while (element := await romeo.read()).get("id") != "ping":
+    while (element := await romeo.read()).get("id") != "last":
         if element.name == "iq":
             errors.append(stanza_error(element))
     assert errors == ["resource-constraint"] * 20
@@ -100,8 +101,8 @@ async def test_a_client_that_comes_back_has_an_answer_to_each_query(people: Runn
     """They were handled, and so it does not send them again: the page goes on, or the client is to ask once more."""
     romeo = await with_large_messages(people)
     romeo.answers = False
-    await romeo.send(query("one") + query("two") + PING)
-    await romeo.read_until("iq", id="ping")
+    await romeo.send(query("one") + query("two") + LAST)
+    await romeo.read_until("iq", id="last")
     await romeo.handled(MESSAGES + 4)
     romeo.abort()
     await until(lambda: any(session.hibernates for user in people.users for session in user.sessions.values()))

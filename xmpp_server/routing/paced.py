@@ -1,8 +1,8 @@
 """Long answers, given as fast as a client takes them.
 
-They are not given in the turn of the request: while a request is being handled, its session is not read, and with
-stream management it is the acknowledgements of the client that say how fast it is. So what the client sends goes on
-meanwhile. The answers of one session follow one another.
+They are not given in the turn of the request: what the client sends next waits for that, and, where it is much, is not
+even read, while with stream management it is the client's acknowledgements that say how fast it is. The answers of one
+session follow one another.
 """
 
 from __future__ import annotations

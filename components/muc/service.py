@@ -24,6 +24,7 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza, qname
 from xmpp_server.storage.archive import Matching
+from xmpp_server.storage.archive_pages import fitting
 from xmpp_server.storage.database import Database
 from xmpp_server.storage.errors import StorageError
 from xmpp_server.storage.rooms import Rooms
@@ -401,7 +402,7 @@ class Muc(Component):
         """A page of the log from after this message; the number of its last one."""
         room = live.room
         log = self._rooms.log
-        found = await log.page(room.jid, Matching(low=after), limit=_AT_ONCE)
+        found = fitting(await log.page(room.jid, Matching(low=after), limit=_AT_ONCE))
         if not found:
             return room.history.floor
         delivery = None

@@ -288,6 +288,23 @@ async def test_a_page_has_so_many_messages_at_most(make_world: MakeWorld) -> Non
         assert not page.complete
 
 
+async def test_a_page_of_large_messages_has_fewer(world: World) -> None:
+    """§4.3.2: as the server limits it; else it would not fit behind what its client has not acknowledged."""
+    large = [f"{letter}{'x' * 200_000}" for letter in "abcde"]
+    romeo = await talk(world, *large)
+    first = await query(romeo)
+    assert (first.bodies, first.complete) == (large[:2], False)
+    assert first.page.child(RSM, "count") is None
+    second = await query(romeo, rsm(after=first.ids[-1]))
+    assert (second.bodies, second.complete) == (large[2:4], False)
+    third = await query(romeo, rsm(after=second.ids[-1]))
+    assert (third.bodies, third.complete) == (large[4:], True)
+    last = await query(romeo, rsm(before=None))
+    assert (last.bodies, last.complete) == (large[3:], False)
+    rest = await query(romeo, rsm(before=last.ids[0]))
+    assert (rest.bodies, rest.complete) == (large[1:3], False)
+
+
 async def test_the_count_is_told_where_it_is_known(world: World) -> None:
     """XEP-0059 §2.7; it is not told where many rows would have to be counted"""
     romeo = await talk(world, *"abcde")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from xmpp_server.modules.carbons import Carbons
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import Element
 
@@ -275,6 +276,22 @@ async def test_an_error_is_copied_where_the_message_was(world: World) -> None:
     await chamber.receives(carbon("sent", f"{JULIET}/chamber", error, type="error"))
     for client in (home, garden, balcony, chamber):
         await client.receives_nothing()
+
+
+async def test_an_error_to_a_message_of_a_long_id_is_copied_and_the_id_is_not_kept(world: World) -> None:
+    """What is remembered of thousands of messages is bounded in octets."""
+    id = "\U0001f339" * 20_000
+    romeo, other = await device(world, f"{ROMEO}/garden"), await device(world, f"{ROMEO}/balcony")
+    juliet = await world.login(f"{JULIET}/balcony")
+    romeo.send(f"<message to='{JULIET}/balcony' type='chat' id='{id}'><body>Hi</body></message>")
+    await juliet.receives(f"<message id='{id}'/>")
+    await other.receives(carbon("sent", f"{ROMEO}/balcony", HI))
+    juliet.send(f"<message to='{ROMEO}/garden' type='error' id='{id}'>{ERROR}</message>")
+    await romeo.receives("<message type='error'/>")
+    await other.receives("<message type='error'/>")
+    carbons = world.core.modules["localhost"]["carbons"]
+    assert isinstance(carbons, Carbons)
+    assert all(isinstance(each, int) for each in carbons._copied)
 
 
 async def test_an_error_that_the_server_makes_is_copied_too(world: World) -> None:

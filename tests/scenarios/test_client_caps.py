@@ -91,6 +91,18 @@ async def test_an_answer_that_does_not_fit_counts_for_its_client_alone(world: Wo
     assert other.session.interests is None
 
 
+async def test_a_very_long_answer_counts_for_its_client_alone(world: World) -> None:
+    """Thousands are remembered."""
+    info = Info(INFO.identities, (*INFO.features, *(f"urn:example:{number}:{'x' * 100}" for number in range(200))))
+    caps = Caps.of(NODE, info)
+    romeo = await come_online(world, caps=caps)
+    await asked(romeo, caps)
+    romeo.send(answer(caps, info))
+    await romeo.receives_nothing()
+    assert romeo.session.interests == {NICK}
+    await asked(await come_online(world, "garden", caps), caps)
+
+
 async def test_nobody_answers_for_another_client(world: World) -> None:
     romeo = await come_online(world)
     juliet = await world.login("juliet@localhost/balcony")

@@ -57,9 +57,11 @@ async def test_others_are_forbidden_whether_the_account_exists_or_not(world: Wor
     ("type", "content", "condition"),
     [
         ("get", "", "bad-request"),
-        ("set", "", "bad-request"),
+        ("set", "", "not-acceptable"),
         ("get", f"{EMPTY}<psi xmlns='psi:prefs'/>", "bad-request"),
         ("set", "<mine>no namespace of its own</mine>", "not-acceptable"),
+        ("set", f"<a xmlns='urn:{'x' * 1000}'/>", "not-acceptable"),
+        ("get", f"<a xmlns='urn:{'x' * 1000}'/>", "not-acceptable"),
     ],
 )
 async def test_bad_requests_are_refused(world: World, type: str, content: str, condition: str) -> None:

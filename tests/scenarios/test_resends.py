@@ -10,6 +10,7 @@ import pytest
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.effects import Effect
+from xmpp_server.routing.resends import is_same
 from xmpp_server.session.session import Session
 from xmpp_server.storage.archive import Matching
 from xmpp_server.storage.offline import Message
@@ -145,6 +146,13 @@ async def test_only_so_many_are_remembered(world: World, monkeypatch: pytest.Mon
     await world.settle()
     assert texts(juliet) == ["0", "1", "2", "3", "0"]
     assert len(world.core.resends._known) == 3
+
+
+def test_what_is_of_quite_another_size_is_not_even_read() -> None:
+    """Many small messages that claim to be a large one would cost much."""
+    message = Stanza.build("message", type="chat", id="1")
+    assert not is_same(b"no message" * 1000, message)
+    assert is_same(message.to_bytes("jabber:client"), message)
 
 
 def crash(world: World) -> None:

@@ -245,3 +245,15 @@ async def test_a_roster_of_ten_thousand_is_quick(server: RunningServer) -> None:
     assert len(list(query)) == 10_000
     assert took < 5.0
     await client.leave()
+
+
+async def test_a_silent_client_is_sent_a_space(make_server: MakeServer) -> None:
+    """RFC 6120 §4.6.1"""
+    server = await make_server("[limits]\nkeepalive_seconds = 1\n")
+    await server.account("romeo")
+    romeo = await RawClient.login(server, "romeo")
+    assert romeo._tls is not None
+    romeo._tls.bio_write(await romeo._receive())
+    assert romeo._tls.recv(100) == b" "
+    await romeo.send("<iq type='get' id='1' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+    assert (await romeo.read()).get("type") == "result"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.server.raw_client import Closed, RawClient
 from tests.server.running import RunningServer
 from tests.waiting import until
 from xmpp_server.protocol import ns
+from xmpp_server.protocol.delay import parse_time
 
 JULIET = "juliet@localhost/balcony"
 
@@ -352,6 +354,34 @@ async def test_without_resume_a_session_ends_with_its_connection_and_its_message
     await until(lambda: not any(str(user.jid) == "juliet@localhost" for user in people.users))
     again = await ManagedClient.enable(people, "juliet", "balcony")
     assert await again.message() == "1", "it was not acknowledged"
+
+
+async def test_what_goes_to_the_next_session_is_dated(people: RunningServer) -> None:
+    """§4: with the time at which it was to be delivered first"""
+    juliet = await ManagedClient.enable(people, "juliet", "balcony", "resume='true' max='1'")
+    romeo = await ManagedClient.enable(people, "romeo", "orchard")
+    juliet.answers = False
+    before = time.time_ns() // 1_000_000_000 * 1_000_000
+    await romeo.say("juliet@localhost", "1")
+    live = await juliet.read_until("message")
+    assert live.child(ns.DELAY, "delay") is None
+    after = time.time_ns() // 1000
+    juliet.abort()
+    await until(lambda: not any(str(user.jid) == "juliet@localhost" for user in people.users))
+    again = await ManagedClient.enable(people, "juliet", "garden")
+    delay = (await again.read_until("message")).child(ns.DELAY, "delay")
+    assert delay is not None
+    assert delay.get("from") == "localhost"
+    assert before <= parse_time(delay.get("stamp")) <= after
+
+
+async def test_a_silent_client_is_asked_for_what_it_has_instead_of_sent_a_space(make_server: MakeServer) -> None:
+    """§8.2: it frees what an idle client has long got"""
+    server = await make_server("[limits]\nkeepalive_seconds = 1\n")
+    await server.account("juliet")
+    juliet = await ManagedClient.enable(server, "juliet", "balcony")
+    juliet.counts = False
+    assert (await RawClient.read(juliet)).name == "r"
 
 
 # -- limits

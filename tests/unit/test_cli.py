@@ -98,6 +98,7 @@ def test_what_cannot_be_done_is_said_in_one_line(capsys: pytest.CaptureFixture[s
             "elsewhere.example is not served; the hosts are: localhost",
         ),
         (("create", "ann", "--generate"), "expected an address such as ann@localhost, got ann"),
+        (("create", f"{'n' * 256}@localhost", "--generate"), "a name has at most 255 octets"),
         (("password", "bob@localhost", "--generate"), "bob@localhost does not exist"),
         (("disable", "bob@localhost"), "bob@localhost does not exist"),
         (("delete", "bob@localhost", "--yes"), "bob@localhost does not exist"),

@@ -19,7 +19,7 @@ from xmpp_server.config import Config
 from xmpp_server.protocol.credentials import Hash, Verifier
 from xmpp_server.protocol.invitation import invitation_uri, landing_path
 from xmpp_server.protocol.jid import JID, InvalidJID
-from xmpp_server.storage.accounts import AccountEntry
+from xmpp_server.storage.accounts import LONGEST_NAME, AccountEntry
 from xmpp_server.storage.migrate import migrate
 from xmpp_server.storage.store import Store
 from xmpp_server.stream.sasl import InvalidPassword, make_verifiers
@@ -190,6 +190,8 @@ def _address(config: Config, args: argparse.Namespace) -> JID:
         account = None
     if account is None or not account.localpart or account.resource:
         raise Failure(f"expected an address such as ann@{next(iter(config.hosts))}, got {args.address}")
+    if args.action == "create" and len(account.localpart.encode()) > LONGEST_NAME:
+        raise Failure(f"a name has at most {LONGEST_NAME} octets")
     # Accounts of a host that is served no more can be dealt with, but for making new ones.
     if args.action == "create" and account.domain not in config.hosts:
         raise Failure(f"{account.domain} is not served; the hosts are: {', '.join(config.hosts)}")

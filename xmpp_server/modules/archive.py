@@ -34,14 +34,15 @@ from xmpp_server.protocol.archivable import archivable
 from xmpp_server.protocol.archive import Query, Results, metadata, query_form
 from xmpp_server.protocol.archive_ids import ArchiveIds
 from xmpp_server.protocol.archive_preferences import Default, Preferences
-from xmpp_server.protocol.element import Element, parse
+from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza, qname
 from xmpp_server.routing.account import Account, Session
 from xmpp_server.routing.hooks import DROPPED, Stage, Verdict
 from xmpp_server.routing.host import Host, Passage
-from xmpp_server.routing.iq import ANSWERED, Answer, Request, Target
+from xmpp_server.routing.iq import Answer, Request, Target
+from xmpp_server.routing.paced import PacedAnswers
 from xmpp_server.routing.resends import ORIGIN_ID, is_same, sent_again
 from xmpp_server.routing.router import Router
 from xmpp_server.storage.archive import Archive as Repository
@@ -126,6 +127,7 @@ class Archive(Module):
         self._key = b""
         self._ids: ArchiveIds
         self._books: dict[JID, _Book] = {}
+        self._answers = PacedAnswers()
         self._written: tuple[Stanza, bytes] | None = None
         """The last message that was written down, mostly for its sender, and then once more for its receiver."""
         self.reconfigure(options)
@@ -305,7 +307,7 @@ class Archive(Module):
             return None
         await self._archive.settled()
         for n, original in await self._read(partial(self._archive.marked, account, mark)):
-            if is_same(parse(original), message):
+            if is_same(original, message):
                 return n
         return None
 
@@ -373,7 +375,7 @@ class Archive(Module):
     @iq_set(ns.MAM, "query", Target.OWN, Target.ACCOUNT)
     async def query(self, request: Request) -> Answer:
         """A page of what is asked for (§4). Raises StanzaError item-not-found for an id that is not in the archive,
-        and feature-not-implemented for an index that is too far in."""
+        feature-not-implemented for an index that is too far in, and resource-constraint for one query too many."""
         session = _own(request)
         account = session.account.jid
         query = Query.parse(request.payload)
@@ -381,15 +383,14 @@ class Archive(Module):
         await self._book(account)
         pages = Pages(self._archive, self._ids)
         answer = await pages.find(account, query, self.options.page)
+        if not answer.found:
+            return answer.fin
         results = Results(account, session.jid, query.queryid)
-        async for messages in pages.load(account, query, answer):
-            for message in messages:
-                data = results.message(self._ids.seal(account, message.n), message.at, message.stanza)
-                if not session.deliver_bytes(data):
-                    return ANSWERED
-            if not await session.drained():
-                return ANSWERED
-        return answer.fin
+        parts = (
+            [results.message(self._ids.seal(account, each.n), each.at, each.stanza) for each in messages]
+            async for messages in pages.load(account, query, answer)
+        )
+        return self._answers.give(session, request, parts, answer.fin)
 
     # -- choosing
 

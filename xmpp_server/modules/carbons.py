@@ -54,8 +54,8 @@ class Carbons(Module):
     features = (ns.CARBONS, "urn:xmpp:carbons:rules:0")
 
     def __init__(self) -> None:
-        # account, the other side, id: the messages that were copied last
-        self._copied: OrderedDict[tuple[JID, JID, str], None] = OrderedDict()
+        # the messages that were copied last: hashes of account, other side and id, for an id may be long
+        self._copied: OrderedDict[int, None] = OrderedDict()
 
     @iq_set(ns.CARBONS, "enable", Target.OWN, Target.ACCOUNT)
     def enable(self, request: Request) -> None:
@@ -118,12 +118,12 @@ class Carbons(Module):
         entry: Entry | None = None,
     ) -> None:
         if message.type == "error":
-            if (account.jid, peer, message.id) not in self._copied:
+            if hash((account.jid, peer, message.id)) not in self._copied:
                 return
         elif not eligible(message, sent=direction == "sent"):
             return
         elif message.id:
-            self._copied[account.jid, peer, message.id] = None
+            self._copied[hash((account.jid, peer, message.id))] = None
             if len(self._copied) > _REMEMBERED:
                 self._copied.popitem(last=False)
         copy = carbon(direction, account.jid, message)

@@ -2,8 +2,8 @@
 
 A hash that is not known yet is asked for, at the client that advertises it. So do the accounts of contacts who see it
 meanwhile (XEP-0060 §9.2), the first few of them: a client may answer one and forget another. An answer counts for
-everybody only if the hash is right (§5.4), and is kept in the database then; any other, or one to a hash function that
-we do not know, counts for the one who gave it. So most clients are known from their first presence on.
+everybody only if the hash is right (§5.4), and is kept in the database then; any other, one to a hash function that we
+do not know, or a very long one counts for the one who gave it. So most clients are known from their first presence on.
 
 XEP: 0115 (1.6.0) complete
 """
@@ -39,8 +39,8 @@ _NOTIFY: Final = "+notify"
 _ID: Final = "disco"
 _REMEMBERED: Final = 2000
 """Hashes whose meaning is kept in memory."""
-_OCTETS: Final = 65_536
-"""Octets of the longest answer that is kept for others."""
+_OCTETS: Final = 16_384
+"""Octets of the longest answer that is remembered and kept for others."""
 _ASKERS: Final = 4
 """Contacts who ask for one hash, besides the client's own account."""
 _QUESTIONS: Final = 16
@@ -100,7 +100,8 @@ class ClientCaps(Module):
             if data is None:
                 self._ask(session, caps, session.account.jid)
                 return
-            interests = self._remember(caps, Info.parse(parse(data)))
+            interests = _interests(Info.parse(parse(data)))
+            self._remember(caps, interests)
         self._known.move_to_end(key)
         session.interests = interests
         self._news[session] = True
@@ -167,15 +168,13 @@ class ClientCaps(Module):
             info = Info.parse(query)
         except StanzaError:
             return DROPPED
-        if caps.verifies(info):
-            data = query.to_bytes()
-            interests = self._remember(caps, info)
-            if len(data) <= _OCTETS:
-                now = time.time_ns() // 1000
-                with suppress(StorageError):  # the next one is asked, then
-                    await self._capabilities.save(self._host.jid, caps, data, now, most=self.options.kept)
-        else:
-            interests = _interests(info)
+        interests = _interests(info)
+        data = query.to_bytes()
+        if len(data) <= _OCTETS and caps.verifies(info):
+            self._remember(caps, interests)
+            now = time.time_ns() // 1000
+            with suppress(StorageError):  # the next one is asked, then
+                await self._capabilities.save(self._host.jid, caps, data, now, most=self.options.kept)
         if self._advertised.get(session) == caps:
             told = asked_by if session.interests == interests and asked_by != session.account.jid else None
             session.interests = interests
@@ -183,11 +182,10 @@ class ClientCaps(Module):
                 await self._host.hooks.interests_known.run(Interests(session, told))
         return DROPPED
 
-    def _remember(self, caps: Caps, info: Info) -> frozenset[str]:
-        interests = self._known[caps.hash, caps.ver] = _interests(info)
+    def _remember(self, caps: Caps, interests: frozenset[str]) -> None:
+        self._known[caps.hash, caps.ver] = interests
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-        return interests
 
     @on("session_unavailable")
     def unavailable(self, gone: tuple[Session, Stanza]) -> None:

@@ -21,6 +21,8 @@ from xmpp_server.storage.errors import QuotaExceeded
 from xmpp_server.storage.private_xml import PrivateXML as Repository
 
 NS: Final = "jabber:iq:private"
+_LONGEST: Final = 1000
+"""Octets of the longest name, its namespace included: PostgreSQL finds elements by it."""
 
 
 class PrivateXMLOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,7 +50,7 @@ class PrivateXML(Module):
     @iq_get(NS, "query", Target.OWN)
     async def load(self, request: Request) -> Element:
         """What is stored under the name of the only child, or that child as it came (§2.3)."""
-        wanted = _elements(request.payload)
+        wanted = _elements(request.payload, "bad-request")
         if len(wanted) > 1:
             raise StanzaError("bad-request", "One element is asked for at a time.")
         element = wanted[0]
@@ -64,7 +66,7 @@ class PrivateXML(Module):
     async def store(self, request: Request) -> None:
         """Put each of the children in the place of what was stored under its name."""
         kept: dict[str, bytes] = {}
-        for element in _elements(request.payload):
+        for element in _elements(request.payload, "not-acceptable"):
             given = await self._host.hooks.private_xml_given.run(PrivateXMLRequest(request.to, element))
             if not given.handled:
                 kept[qname(element.ns, element.name)] = given.element.to_bytes()
@@ -82,12 +84,15 @@ class PrivateXML(Module):
         raise StanzaError("forbidden")
 
 
-def _elements(query: Element) -> list[Element]:
-    """The children; raises StanzaError bad-request, the `bad-format` of old, if there are none, and not-acceptable for
-    one that is not in a namespace of its own."""
+def _elements(query: Element, nothing: str) -> list[Element]:
+    """The children; raises StanzaError `nothing` if there are none (§2.3: for a get `bad-request`, the `bad-format` of
+    old, for a set `not-acceptable`), and not-acceptable for one that is not in a namespace of its own, or
+    whose name is too long."""
     elements = list(query)
     if not elements:
-        raise StanzaError("bad-request", "There is nothing in it.")
+        raise StanzaError(nothing, "There is nothing in it.")
     if any(element.ns in ("", NS) for element in elements):
         raise StanzaError("not-acceptable", "An element has a namespace of its own.")
+    if any(len(qname(element.ns, element.name).encode()) > _LONGEST for element in elements):
+        raise StanzaError("not-acceptable", "The name of an element is too long.")
     return elements

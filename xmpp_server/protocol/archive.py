@@ -18,6 +18,7 @@ _FIELDS: Final = frozenset(
     (FORM_TYPE, "with", "start", "end", "before-id", "after-id", "ids", "include-groupchat"),
 )
 _MOST_IDS: Final = 1000
+_LONGEST: Final = 1000  # characters of a queryid, which goes back with every message
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Query:
     def parse(cls, query: Element) -> Query:
         """From the `<query/>` of a request. Raises StanzaError: bad-request for what is no form, time or number,
         jid-malformed, feature-not-implemented for a field that is not known (§4.1.5) and for a node (XEP-0442),
-        policy-violation for more than 1,000 ids."""
+        policy-violation for more than 1,000 ids and for a very long queryid."""
         if query.get("node"):
             raise StanzaError("feature-not-implemented", "There are no archives of nodes.")
         x = query.child(ns.DATA, "x")
@@ -49,11 +50,14 @@ class Query:
         if unknown is not None:
             raise StanzaError("feature-not-implemented", f"The field {unknown} is not known.")
         form.boolean("include-groupchat")  # there are none
+        queryid = query.attrs.get("queryid")
+        if queryid is not None and len(queryid) > _LONGEST:
+            raise StanzaError("policy-violation", f"A queryid has at most {_LONGEST} characters.")
         ids = tuple(form.texts("ids"))
         if len(ids) > _MOST_IDS:
             raise StanzaError("policy-violation", f"There are more than {_MOST_IDS} ids.")
         return cls(
-            query.attrs.get("queryid"),
+            queryid,
             form.jid("with"),
             _time(form, "start"),
             _time(form, "end"),

@@ -23,7 +23,6 @@ import structlog
 
 from xmpp_server.protocol import ns, retraction
 from xmpp_server.protocol.delay import delay
-from xmpp_server.protocol.element import parse
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.errors import NoSuchAccount, StorageError, Unavailable
@@ -359,7 +358,7 @@ class Ledger:
             (entry, id)
             for entry, rows in zip(again, found, strict=True)
             for id, kept in rows
-            if entry.stanza is not None and is_same(parse(kept), entry.stanza)
+            if entry.stanza is not None and is_same(kept, entry.stanza)
         ]
 
     async def _keep_together(self, batch: list[Entry]) -> None:

@@ -6,6 +6,7 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID, InvalidJID
 from xmpp_server.routing.account import Accounts
 from xmpp_server.routing.host import Host
+from xmpp_server.storage.accounts import LONGEST_NAME
 from xmpp_server.storage.accounts import Accounts as Repository
 from xmpp_server.storage.errors import AccountExists, NoSuchInvitation
 from xmpp_server.storage.invitations import Invitation, Invitations
@@ -90,6 +91,9 @@ class Newcomers:
 def address(host: Host, username: str) -> JID:
     """The address of a name at the host. Raises StanzaError: not-acceptable."""
     try:
-        return JID.of(username, host.domain)
+        account = JID.of(username, host.domain)
     except InvalidJID as error:
         raise StanzaError("not-acceptable", "The username contains what it may not.") from error
+    if len(account.localpart.encode()) > LONGEST_NAME:
+        raise StanzaError("not-acceptable", f"A username has at most {LONGEST_NAME} octets.")
+    return account

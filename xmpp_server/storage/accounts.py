@@ -32,6 +32,10 @@ from xmpp_server.storage.schema import Address, metadata, owner
 from xmpp_server.storage.statement import Statement
 from xmpp_server.storage.transaction import Transaction
 
+LONGEST_NAME: Final = 255
+"""Octets of a localpart that ought not to be exceeded: together with the longest address of somebody else, an entry of
+an index of PostgreSQL has no place for a longer one."""
+
 accounts: Final = Table(
     "accounts",
     metadata,

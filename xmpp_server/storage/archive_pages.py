@@ -17,6 +17,8 @@ from xmpp_server.storage.archive import LAST, Archive, ArchivedMessage, Found, M
 
 _BURST: Final = 65_536
 """Octets that are read and written before the client's connection must have taken them."""
+_LARGEST: Final = 524_288
+"""Octets of a page, if it has more than one message: less than a session may leave unacknowledged."""
 _COUNTED: Final = 1000
 """So many messages are counted for one who asks how many there are."""
 _INDEXED: Final = 10_000
@@ -40,8 +42,8 @@ class Pages:
         self._ids = ids
 
     async def find(self, account: JID, query: Query, most: int) -> FoundPage:
-        """A page of at most so many messages. Raises StanzaError item-not-found for an id that is not in the archive,
-        and feature-not-implemented for an index that is too far in."""
+        """A page of at most so many messages, and not too many octets. Raises StanzaError item-not-found for an id that
+        is not in the archive, and feature-not-implemented for an index that is too far in."""
         matching = await self._matching(account, query)
         page = query.page
         limit = page.limit(most)
@@ -63,6 +65,8 @@ class Pages:
         complete = len(found) <= limit
         if not complete:
             found = found[1:] if backwards else found[:limit]
+        fit = fitting(found, backwards=backwards)
+        complete, found = complete and len(fit) == len(found), fit
         count = index + len(found) if complete and index is not None and (found or not index) else None
         if not found:
             return FoundPage(matching, (), fin(Page(count=count), complete=complete))
@@ -118,6 +122,16 @@ class Pages:
 
 def _unknown() -> StanzaError:
     return StanzaError("item-not-found", "No message of this archive has that id.")
+
+
+def fitting(found: Sequence[Found], *, backwards: bool = False) -> Sequence[Found]:
+    """What of the page is not too large for a session that has not acknowledged it; one message at least."""
+    size = 0
+    for number, each in enumerate(reversed(found) if backwards else found):
+        size += each.size
+        if number and size > _LARGEST:
+            return found[-number:] if backwards else found[:number]
+    return found
 
 
 def _parts(found: Sequence[Found]) -> Sequence[Sequence[Found]]:

@@ -260,6 +260,8 @@ class App:
                 await task
         self._clients.workers.shutdown(wait=False)
         await self.core.stop()
+        settled = keep(self._store.archive.settled(), "archive")  # what waits for it goes into the ledger
+        await asyncio.wait([settled], timeout=_GOODBYE)
         await self.core.ledger.close()
         await self.core.restart.save()
         await self._store.close()

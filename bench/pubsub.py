@@ -20,7 +20,8 @@ from xmpp_server.protocol.disco import Identity, Info
 from xmpp_server.protocol.jid import JID
 from xmpp_server.pubsub.engine import Engine
 from xmpp_server.storage.migrate import migrate
-from xmpp_server.storage.pubsub import NewNode, Relations, Storing
+from xmpp_server.storage.pubsub import NewNode, Storing
+from xmpp_server.storage.pubsub_relations import Relations
 from xmpp_server.storage.pubsub_tables import Item, Subscription
 
 CROWDS = (1, 1_000, 10_000)

@@ -15,7 +15,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.pubsub import notifications
 from xmpp_server.routing.host import Passage
-from xmpp_server.storage.pubsub import Relations
+from xmpp_server.storage.pubsub_relations import Relations
 from xmpp_server.storage.pubsub_tables import Subscription
 
 from .conftest import MakeWorld

@@ -12,7 +12,8 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.accounts import AccountEntry
 from xmpp_server.storage.errors import AccountExists, NoSuchAccount
 from xmpp_server.storage.offline import Message
-from xmpp_server.storage.pubsub import NewNode, Relations, Storing
+from xmpp_server.storage.pubsub import NewNode, Storing
+from xmpp_server.storage.pubsub_relations import Relations
 from xmpp_server.storage.pubsub_tables import Item, Subscription
 from xmpp_server.storage.reports import Report
 from xmpp_server.storage.roster import RosterItem

@@ -8,18 +8,9 @@ from tests.storage.conftest import JULIET, ROMEO
 from tests.storage.raw import query
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.errors import NoSuchAccount
-from xmpp_server.storage.pubsub import (
-    IDS,
-    NewNode,
-    NodeExists,
-    NoSuchNode,
-    OfSomebodyElse,
-    Relations,
-    Storing,
-    TooManyNodes,
-    TooManyRelations,
-)
+from xmpp_server.storage.pubsub import IDS, NewNode, NodeExists, OfSomebodyElse, Storing, TooManyNodes
 from xmpp_server.storage.pubsub_last_items import INTERESTS
+from xmpp_server.storage.pubsub_relations import NoSuchNode, Relations, TooManyRelations
 from xmpp_server.storage.pubsub_tables import Item, Subscription
 from xmpp_server.storage.roster import RosterItem
 from xmpp_server.storage.store import Store

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from xmpp_server.protocol.jid import JID
-from xmpp_server.storage.pubsub import Relations
+from xmpp_server.storage.pubsub_relations import Relations
 from xmpp_server.storage.pubsub_tables import NodeRow, Subscription
 
 from .access import AFFILIATIONS

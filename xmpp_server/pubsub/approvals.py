@@ -13,7 +13,7 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.forms import Field, Form, boolean
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza, qname
-from xmpp_server.storage.pubsub import Relations
+from xmpp_server.storage.pubsub_relations import Relations
 from xmpp_server.storage.pubsub_tables import NodeRow, Subscription
 
 from .access import Node

@@ -23,17 +23,8 @@ from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.rsm import Page, PageRequest
 from xmpp_server.storage.errors import NoSuchAccount
-from xmpp_server.storage.pubsub import (
-    NewNode,
-    NodeExists,
-    NoSuchNode,
-    OfSomebodyElse,
-    PubSub,
-    Storing,
-    TooManyNodes,
-    TooManyRelations,
-    TooMuch,
-)
+from xmpp_server.storage.pubsub import NewNode, NodeExists, OfSomebodyElse, PubSub, Storing, TooManyNodes, TooMuch
+from xmpp_server.storage.pubsub_relations import NoSuchNode, TooManyRelations
 from xmpp_server.storage.pubsub_tables import Item, NodeRow
 
 from . import events, pages

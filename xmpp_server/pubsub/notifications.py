@@ -24,7 +24,8 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.storage.pubsub import NoSuchNode, PubSub, Relations
+from xmpp_server.storage.pubsub import PubSub
+from xmpp_server.storage.pubsub_relations import NoSuchNode, Relations
 from xmpp_server.storage.pubsub_tables import Item, NodeRow, Subscription
 from xmpp_server.util.tasks import keep
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
-from xmpp_server.storage.pubsub import Relations
+from xmpp_server.storage.pubsub_relations import Relations
 from xmpp_server.storage.pubsub_tables import NodeRow, Subscription
 
 from . import options

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from sqlalchemy import Table, bindparam, delete, func, or_, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.accounts import accounts
-from xmpp_server.storage.database import Database
 from xmpp_server.storage.errors import NoSuchAccount
 from xmpp_server.storage.pubsub_last_items import LastItem, last_items
+from xmpp_server.storage.pubsub_relations import AFFILIATE, LOCK, NodeRelations, NoSuchNode, with_relations
 from xmpp_server.storage.pubsub_tables import (
     ITEM,
-    SUBSCRIPTION,
     Entry,
     Item,
     NodeRow,
-    Subscription,
-    affiliations,
+    columns,
     items,
     nodes,
     of_node,
-    subscriptions,
+    upsert,
 )
 from xmpp_server.storage.statement import Statement
 from xmpp_server.storage.transaction import Transaction
@@ -36,21 +34,9 @@ _COUNTED: Final = 16
 """Items of a node between two looks at what the owner's items hold."""
 
 
-def _all(table: Table) -> dict[str, Any]:
-    return {column.name: bindparam(column.name) for column in table.columns}
-
-
-def _upsert(table: Table) -> Statement:
-    put = insert(table).values(_all(table))
-    keys = [column for column in table.columns if column.primary_key]
-    rest = {column.name: put.excluded[column.name] for column in table.columns if not column.primary_key}
-    return Statement(put.on_conflict_do_update(index_elements=keys, set_=rest))
-
-
 _ACCOUNT: Final = Statement(select(accounts.c.account).where(accounts.c.account == bindparam("owner")))
-_CREATE: Final = Statement(insert(nodes).values(_all(nodes)).on_conflict_do_nothing())
+_CREATE: Final = Statement(insert(nodes).values(columns(nodes)).on_conflict_do_nothing())
 _CONFIG: Final = Statement(select(nodes.c.config).where(of_node(nodes)))
-_LOCK: Final = Statement(select(nodes.c.config, nodes.c.last).where(of_node(nodes)).with_for_update())
 _ADVANCE: Final = Statement(update(nodes).values(last=bindparam("value")).where(of_node(nodes)))
 _CONFIGURE: Final = Statement(update(nodes).values(config=bindparam("value")).where(of_node(nodes)))
 _DELETE: Final = Statement(delete(nodes).where(of_node(nodes)))
@@ -61,7 +47,7 @@ _COUNT: Final = Statement(select(func.count()).select_from(nodes).where(nodes.c.
 
 _named = items.c.item.in_([bindparam(f"item{i}") for i in range(IDS)])
 _by_publisher = items.c.publisher == bindparam("publisher")
-_PUT_ITEM: Final = _upsert(items)
+_PUT_ITEM: Final = upsert(items)
 _NEWEST: Final = Statement(select(*ITEM).where(of_node(items)).order_by(items.c.n.desc()).limit(bindparam("limit")))
 _CONTENTS: Final = Statement(
     select(items.c.item, items.c.n, items.c.at, func.length(items.c.payload)).where(of_node(items)).order_by(items.c.n)
@@ -84,71 +70,13 @@ _BEYOND: Final = Statement(
 _TRIM: Final = Statement(delete(items).where(of_node(items), items.c.n <= bindparam("n")))
 _EXPIRE: Final = Statement(delete(items).where(of_node(items), items.c.at < bindparam("before")))
 
-# All resources of a bare address, and what is alphabetically between: "a@b-c/d" too, which the reader leaves out.
-_has_bare = (subscriptions.c.jid >= bindparam("bare"), subscriptions.c.jid < bindparam("behind"))
-_SUBSCRIPTIONS: Final = Statement(select(*SUBSCRIPTION).where(of_node(subscriptions), *_has_bare))
-_SUBSCRIBERS: Final = Statement(
-    select(*SUBSCRIPTION)
-    .where(of_node(subscriptions), subscriptions.c.jid > bindparam("after"))
-    .order_by(subscriptions.c.jid)
-    .limit(bindparam("limit"))
-)
-_COUNT_SUBSCRIPTIONS: Final = Statement(select(func.count()).select_from(subscriptions).where(of_node(subscriptions)))
-_SUBSCRIBE: Final = _upsert(subscriptions)
-_UNSUBSCRIBE: Final = Statement(
-    delete(subscriptions).where(of_node(subscriptions), subscriptions.c.jid == bindparam("jid"))
-)
-_SUBSCRIBED: Final = Statement(
-    select(subscriptions.c.node, *SUBSCRIPTION)
-    .where(subscriptions.c.owner == bindparam("owner"), *_has_bare)
-    .order_by(subscriptions.c.node)
-)
-_PENDING: Final = Statement(
-    select(subscriptions.c.node)
-    .join(affiliations, (affiliations.c.owner == subscriptions.c.owner) & (affiliations.c.node == subscriptions.c.node))
-    .where(
-        subscriptions.c.owner == bindparam("owner"),
-        subscriptions.c.state == "pending",
-        affiliations.c.jid == bindparam("jid"),
-        affiliations.c.affiliation == "owner",
-    )
-    .distinct()
-    .order_by(subscriptions.c.node)
-)
-_AFFILIATIONS: Final = Statement(
-    select(affiliations.c.jid, affiliations.c.affiliation).where(
-        of_node(affiliations), or_(affiliations.c.jid == bindparam("bare"), affiliations.c.affiliation == "owner")
-    )
-)
-_AFFILIATES: Final = Statement(
-    select(affiliations.c.jid, affiliations.c.affiliation).where(of_node(affiliations)).order_by(affiliations.c.jid)
-)
-_COUNT_AFFILIATIONS: Final = Statement(select(func.count()).select_from(affiliations).where(of_node(affiliations)))
-_AFFILIATE: Final = _upsert(affiliations)
-_UNAFFILIATE: Final = Statement(
-    delete(affiliations).where(of_node(affiliations), affiliations.c.jid == bindparam("jid"))
-)
-_AFFILIATED: Final = Statement(
-    select(affiliations.c.node, affiliations.c.affiliation)
-    .where(affiliations.c.owner == bindparam("owner"), affiliations.c.jid == bindparam("jid"))
-    .order_by(affiliations.c.node)
-)
-
 
 class NodeExists(Exception):  # noqa: N818
     """There is a node of this name."""
 
 
-class NoSuchNode(Exception):  # noqa: N818
-    """There is no node of this name."""
-
-
 class TooManyNodes(Exception):  # noqa: N818
     """The owner has as many nodes as it may."""
-
-
-class TooManyRelations(Exception):  # noqa: N818
-    """The node has as many subscriptions or affiliations as it may."""
 
 
 class TooMuch(Exception):  # noqa: N818
@@ -179,24 +107,12 @@ class Storing(msgspec.Struct, frozen=True):
     octets: int = 0
 
 
-class Relations(msgspec.Struct, frozen=True):
-    """What is to become of relations. None removes a subscription, `none` an affiliation; a node has at most `most` of
-    either."""
-
-    subscriptions: dict[JID, Subscription | None] = {}
-    affiliations: dict[JID, str] = {}
-    most: int = 0
-
-
-class PubSub:
+class PubSub(NodeRelations):
     """All nodes. Every change is one transaction, which sees the node as no other writer changes it meanwhile.
 
     What is decided by the node is decided inside of it, by the functions that the methods take: they have no other
     effects, for they may run twice, and what they raise ends the transaction with nothing changed.
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     # -- nodes
 
@@ -206,7 +122,7 @@ class PubSub:
 
         async def work(transaction: Transaction) -> NodeRow | None:
             row = await transaction.one(_CONFIG, **place)
-            return await _related(transaction, place, row[0], of) if row is not None else None
+            return await with_relations(transaction, place, row[0], of) if row is not None else None
 
         return await self._database.read(work)
 
@@ -229,10 +145,10 @@ class PubSub:
         place = {"owner": str(owner), "node": node}
 
         async def work(transaction: Transaction) -> None:
-            row = await transaction.one(_LOCK, **place)
+            row = await transaction.one(LOCK, **place)
             if row is None:
                 raise NoSuchNode(node)
-            config, storing = change(await _related(transaction, place, row[0], of))
+            config, storing = change(await with_relations(transaction, place, row[0], of))
             await transaction.run(_CONFIGURE, **place, value=config)
             await _trim(transaction, place, storing)
 
@@ -253,8 +169,8 @@ class PubSub:
         place = {"owner": str(owner), "node": node}
 
         async def work(transaction: Transaction) -> NodeRow:
-            row = await transaction.one(_LOCK, **place)
-            related = await _related(transaction, place, row[0], by) if row is not None else None
+            row = await transaction.one(LOCK, **place)
+            related = await with_relations(transaction, place, row[0], by) if row is not None else None
             storing = decide(related)
             last = 0 if row is None else row[1]
             if not last or last // _COUNTED != (last + len(new)) // _COUNTED:
@@ -326,58 +242,6 @@ class PubSub:
         """As `pubsub_last_items.last_items` has it."""
         return await last_items(self._database, viewer, interests)
 
-    # -- relations
-
-    async def relate(self, owner: JID, node: str, of: JID, change: Callable[[NodeRow], Relations]) -> NodeRow:
-        """Change relations of a bare address as `change` makes them of those that there are; the node before it. Raises
-        NoSuchNode, TooManyRelations."""
-        place = {"owner": str(owner), "node": node}
-
-        async def work(transaction: Transaction) -> NodeRow:
-            row = await transaction.one(_LOCK, **place)
-            if row is None:
-                raise NoSuchNode(node)
-            before = await _related(transaction, place, row[0], of)
-            after = change(before)
-            if after.subscriptions.keys() - before.subscriptions.keys():
-                await _room(transaction, _COUNT_SUBSCRIPTIONS, place, after.most)
-            if after.affiliations.keys() - before.affiliations.keys():
-                await _room(transaction, _COUNT_AFFILIATIONS, place, after.most)
-            await _relate(transaction, place, after)
-            return before
-
-        return await self._database.write(work)
-
-    async def subscribers(self, owner: JID, node: str, after: str, limit: int) -> Sequence[Subscription]:
-        """Subscriptions at a node by address, from the one after `after`."""
-        rows = await self._database.all(_SUBSCRIBERS, owner=str(owner), node=node, after=after, limit=limit)
-        return [Subscription.of(*row) for row in rows]
-
-    async def count_subscribers(self, owner: JID, node: str) -> int:
-        """How many subscriptions a node has."""
-        row = await self._database.one(_COUNT_SUBSCRIPTIONS, owner=str(owner), node=node)
-        return row[0] if row is not None else 0
-
-    async def affiliates(self, owner: JID, node: str) -> Sequence[tuple[JID, str]]:
-        """All affiliations at a node, by address."""
-        rows = await self._database.all(_AFFILIATES, owner=str(owner), node=node)
-        return [(JID.parse(jid), affiliation) for jid, affiliation in rows]
-
-    async def subscriptions(self, owner: JID, jid: JID) -> Sequence[tuple[str, Subscription]]:
-        """Node and subscription of all resources of a bare address at all nodes of the owner."""
-        rows = await self._database.all(_SUBSCRIBED, owner=str(owner), **_bare(jid))
-        found = [(row[0], Subscription.of(*row[1:])) for row in rows]
-        return [(node, each) for node, each in found if each.jid.bare == jid]
-
-    async def affiliations(self, owner: JID, jid: JID) -> Sequence[tuple[str, str]]:
-        """Node and affiliation, for an address at all nodes of the owner."""
-        rows = await self._database.all(_AFFILIATED, owner=str(owner), jid=str(jid))
-        return [(node, affiliation) for node, affiliation in rows]
-
-    async def pending(self, owner: JID, jid: JID) -> Sequence[str]:
-        """The nodes which this address owns and at which subscriptions wait for approval."""
-        return [node for (node,) in await self._database.all(_PENDING, owner=str(owner), jid=str(jid))]
-
 
 async def _create(transaction: Transaction, owner: JID, node: str, new: NewNode) -> None:
     if owner.localpart and await transaction.one(_ACCOUNT, owner=str(owner)) is None:
@@ -388,18 +252,7 @@ async def _create(transaction: Transaction, owner: JID, node: str, new: NewNode)
         raise TooManyNodes(node)
     if not await transaction.run(_CREATE, **place, config=new.config, last=0):
         raise NodeExists(node)
-    await transaction.run(_AFFILIATE, **place, jid=str(new.creator), affiliation="owner")
-
-
-async def _related(transaction: Transaction, place: dict[str, str], config: bytes, of: JID) -> NodeRow:
-    related = await transaction.all(_AFFILIATIONS, **place, bare=str(of))
-    rows = await transaction.all(_SUBSCRIPTIONS, **place, **_bare(of))
-    found = [Subscription.of(*row) for row in rows]
-    return NodeRow(
-        config,
-        {JID.parse(jid): affiliation for jid, affiliation in related},
-        {each.jid: each for each in found if each.jid.bare == of},
-    )
+    await transaction.run(AFFILIATE, **place, jid=str(new.creator), affiliation="owner")
 
 
 async def _trim(transaction: Transaction, place: dict[str, str], storing: Storing) -> None:
@@ -409,31 +262,12 @@ async def _trim(transaction: Transaction, place: dict[str, str], storing: Storin
         await transaction.run(_TRIM, **place, n=beyond[0])
 
 
-async def _relate(transaction: Transaction, place: dict[str, str], after: Relations) -> None:
-    for jid, subscription in after.subscriptions.items():
-        if subscription is None:
-            await transaction.run(_UNSUBSCRIBE, **place, jid=str(jid))
-        else:
-            await transaction.run(_SUBSCRIBE, **place, **msgspec.structs.asdict(subscription) | {"jid": str(jid)})
-    for jid, affiliation in after.affiliations.items():
-        if affiliation == "none":
-            await transaction.run(_UNAFFILIATE, **place, jid=str(jid))
-        else:
-            await transaction.run(_AFFILIATE, **place, jid=str(jid), affiliation=affiliation)
-
-
 async def _expect_room(transaction: Transaction, place: dict[str, str], new: Sequence[Item], storing: Storing) -> None:
     if not storing.keep or not storing.octets:
         return
     row = await transaction.one(_OCTETS, owner=place["owner"])
     if row is not None and row[0] + sum(len(item.payload) for item in new) > storing.octets:
         raise TooMuch(place["owner"])
-
-
-async def _room(transaction: Transaction, count: Statement, place: dict[str, str], most: int) -> None:
-    row = await transaction.one(count, **place)
-    if row is not None and row[0] >= most:
-        raise TooManyRelations(place["node"])
 
 
 async def _any_of_others(transaction: Transaction, place: dict[str, str], ids: Sequence[str], own: JID) -> bool:
@@ -447,8 +281,3 @@ def _names(ids: Sequence[str]) -> Sequence[dict[str, str]]:
     """The parameters of as many statements as it takes to name all ids."""
     some = [ids[start : start + IDS] for start in range(0, len(ids), IDS)]
     return [{f"item{i}": each[min(i, len(each) - 1)] for i in range(IDS)} for each in some]
-
-
-def _bare(jid: JID) -> dict[str, str]:
-    """The range of addresses in which all resources of this bare one are."""
-    return {"bare": str(jid), "behind": f"{jid}0"}  # what follows "/" is "0"

@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, LargeBinary, Table, Text, and_, bindparam
+from sqlalchemy.dialects.postgresql import insert
 
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.schema import Address, metadata
+from xmpp_server.storage.statement import Statement
 
 
 def _of_node() -> list[Any]:
@@ -118,3 +120,16 @@ class NodeRow(msgspec.Struct, frozen=True):
 def of_node(table: Table) -> Any:
     """The rows of one node."""
     return and_(table.c.owner == bindparam("owner"), table.c.node == bindparam("node"))
+
+
+def columns(table: Table) -> dict[str, Any]:
+    """A parameter for each column."""
+    return {column.name: bindparam(column.name) for column in table.columns}
+
+
+def upsert(table: Table) -> Statement:
+    """Put a row in, or in the place of the one with its key."""
+    put = insert(table).values(columns(table))
+    keys = [column for column in table.columns if column.primary_key]
+    rest = {column.name: put.excluded[column.name] for column in table.columns if not column.primary_key}
+    return Statement(put.on_conflict_do_update(index_elements=keys, set_=rest))

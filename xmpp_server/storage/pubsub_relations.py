@@ -1,0 +1,186 @@
+"""Who has to do with nodes: subscriptions and affiliations (XEP-0060 §4.1, §4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+from sqlalchemy import bindparam, delete, func, or_, select
+
+from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.database import Database
+from xmpp_server.storage.pubsub_tables import (
+    SUBSCRIPTION,
+    NodeRow,
+    Subscription,
+    affiliations,
+    nodes,
+    of_node,
+    subscriptions,
+    upsert,
+)
+from xmpp_server.storage.statement import Statement
+from xmpp_server.storage.transaction import Transaction
+
+LOCK: Final = Statement(select(nodes.c.config, nodes.c.last).where(of_node(nodes)).with_for_update())
+
+# All resources of a bare address, and what is alphabetically between: "a@b-c/d" too, which the reader leaves out.
+_has_bare = (subscriptions.c.jid >= bindparam("bare"), subscriptions.c.jid < bindparam("behind"))
+_SUBSCRIPTIONS: Final = Statement(select(*SUBSCRIPTION).where(of_node(subscriptions), *_has_bare))
+_SUBSCRIBERS: Final = Statement(
+    select(*SUBSCRIPTION)
+    .where(of_node(subscriptions), subscriptions.c.jid > bindparam("after"))
+    .order_by(subscriptions.c.jid)
+    .limit(bindparam("limit"))
+)
+_COUNT_SUBSCRIPTIONS: Final = Statement(select(func.count()).select_from(subscriptions).where(of_node(subscriptions)))
+_SUBSCRIBE: Final = upsert(subscriptions)
+_UNSUBSCRIBE: Final = Statement(
+    delete(subscriptions).where(of_node(subscriptions), subscriptions.c.jid == bindparam("jid"))
+)
+_SUBSCRIBED: Final = Statement(
+    select(subscriptions.c.node, *SUBSCRIPTION)
+    .where(subscriptions.c.owner == bindparam("owner"), *_has_bare)
+    .order_by(subscriptions.c.node)
+)
+_PENDING: Final = Statement(
+    select(subscriptions.c.node)
+    .join(affiliations, (affiliations.c.owner == subscriptions.c.owner) & (affiliations.c.node == subscriptions.c.node))
+    .where(
+        subscriptions.c.owner == bindparam("owner"),
+        subscriptions.c.state == "pending",
+        affiliations.c.jid == bindparam("jid"),
+        affiliations.c.affiliation == "owner",
+    )
+    .distinct()
+    .order_by(subscriptions.c.node)
+)
+_AFFILIATIONS: Final = Statement(
+    select(affiliations.c.jid, affiliations.c.affiliation).where(
+        of_node(affiliations), or_(affiliations.c.jid == bindparam("bare"), affiliations.c.affiliation == "owner")
+    )
+)
+_AFFILIATES: Final = Statement(
+    select(affiliations.c.jid, affiliations.c.affiliation).where(of_node(affiliations)).order_by(affiliations.c.jid)
+)
+_COUNT_AFFILIATIONS: Final = Statement(select(func.count()).select_from(affiliations).where(of_node(affiliations)))
+AFFILIATE: Final = upsert(affiliations)
+_UNAFFILIATE: Final = Statement(
+    delete(affiliations).where(of_node(affiliations), affiliations.c.jid == bindparam("jid"))
+)
+_AFFILIATED: Final = Statement(
+    select(affiliations.c.node, affiliations.c.affiliation)
+    .where(affiliations.c.owner == bindparam("owner"), affiliations.c.jid == bindparam("jid"))
+    .order_by(affiliations.c.node)
+)
+
+
+class NoSuchNode(Exception):  # noqa: N818
+    """There is no node of this name."""
+
+
+class TooManyRelations(Exception):  # noqa: N818
+    """The node has as many subscriptions or affiliations as it may."""
+
+
+class Relations(msgspec.Struct, frozen=True):
+    """What is to become of relations. None removes a subscription, `none` an affiliation; a node has at most `most` of
+    either."""
+
+    subscriptions: dict[JID, Subscription | None] = {}
+    affiliations: dict[JID, str] = {}
+    most: int = 0
+
+
+class NodeRelations:
+    """The relations of all nodes; `PubSub` has them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def relate(self, owner: JID, node: str, of: JID, change: Callable[[NodeRow], Relations]) -> NodeRow:
+        """Change relations of a bare address as `change` makes them of those that there are; the node before it. Raises
+        NoSuchNode, TooManyRelations."""
+        place = {"owner": str(owner), "node": node}
+
+        async def work(transaction: Transaction) -> NodeRow:
+            row = await transaction.one(LOCK, **place)
+            if row is None:
+                raise NoSuchNode(node)
+            before = await with_relations(transaction, place, row[0], of)
+            after = change(before)
+            if after.subscriptions.keys() - before.subscriptions.keys():
+                await _room(transaction, _COUNT_SUBSCRIPTIONS, place, after.most)
+            if after.affiliations.keys() - before.affiliations.keys():
+                await _room(transaction, _COUNT_AFFILIATIONS, place, after.most)
+            await _relate(transaction, place, after)
+            return before
+
+        return await self._database.write(work)
+
+    async def subscribers(self, owner: JID, node: str, after: str, limit: int) -> Sequence[Subscription]:
+        """Subscriptions at a node by address, from the one after `after`."""
+        rows = await self._database.all(_SUBSCRIBERS, owner=str(owner), node=node, after=after, limit=limit)
+        return [Subscription.of(*row) for row in rows]
+
+    async def count_subscribers(self, owner: JID, node: str) -> int:
+        """How many subscriptions a node has."""
+        row = await self._database.one(_COUNT_SUBSCRIPTIONS, owner=str(owner), node=node)
+        return row[0] if row is not None else 0
+
+    async def affiliates(self, owner: JID, node: str) -> Sequence[tuple[JID, str]]:
+        """All affiliations at a node, by address."""
+        rows = await self._database.all(_AFFILIATES, owner=str(owner), node=node)
+        return [(JID.parse(jid), affiliation) for jid, affiliation in rows]
+
+    async def subscriptions(self, owner: JID, jid: JID) -> Sequence[tuple[str, Subscription]]:
+        """Node and subscription of all resources of a bare address at all nodes of the owner."""
+        rows = await self._database.all(_SUBSCRIBED, owner=str(owner), **_bare(jid))
+        found = [(row[0], Subscription.of(*row[1:])) for row in rows]
+        return [(node, each) for node, each in found if each.jid.bare == jid]
+
+    async def affiliations(self, owner: JID, jid: JID) -> Sequence[tuple[str, str]]:
+        """Node and affiliation, for an address at all nodes of the owner."""
+        rows = await self._database.all(_AFFILIATED, owner=str(owner), jid=str(jid))
+        return [(node, affiliation) for node, affiliation in rows]
+
+    async def pending(self, owner: JID, jid: JID) -> Sequence[str]:
+        """The nodes which this address owns and at which subscriptions wait for approval."""
+        return [node for (node,) in await self._database.all(_PENDING, owner=str(owner), jid=str(jid))]
+
+
+async def with_relations(transaction: Transaction, place: dict[str, str], config: bytes, of: JID) -> NodeRow:
+    """The node with its owners and the relations of this bare address."""
+    related = await transaction.all(_AFFILIATIONS, **place, bare=str(of))
+    rows = await transaction.all(_SUBSCRIPTIONS, **place, **_bare(of))
+    found = [Subscription.of(*row) for row in rows]
+    return NodeRow(
+        config,
+        {JID.parse(jid): affiliation for jid, affiliation in related},
+        {each.jid: each for each in found if each.jid.bare == of},
+    )
+
+
+async def _relate(transaction: Transaction, place: dict[str, str], after: Relations) -> None:
+    for jid, subscription in after.subscriptions.items():
+        if subscription is None:
+            await transaction.run(_UNSUBSCRIBE, **place, jid=str(jid))
+        else:
+            await transaction.run(_SUBSCRIBE, **place, **msgspec.structs.asdict(subscription) | {"jid": str(jid)})
+    for jid, affiliation in after.affiliations.items():
+        if affiliation == "none":
+            await transaction.run(_UNAFFILIATE, **place, jid=str(jid))
+        else:
+            await transaction.run(AFFILIATE, **place, jid=str(jid), affiliation=affiliation)
+
+
+async def _room(transaction: Transaction, count: Statement, place: dict[str, str], most: int) -> None:
+    row = await transaction.one(count, **place)
+    if row is not None and row[0] >= most:
+        raise TooManyRelations(place["node"])
+
+
+def _bare(jid: JID) -> dict[str, str]:
+    """The range of addresses in which all resources of this bare one are."""
+    return {"bare": str(jid), "behind": f"{jid}0"}  # what follows "/" is "0"

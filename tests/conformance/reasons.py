@@ -20,7 +20,6 @@ REASONS: Final = {
     "CsiIntegrationTest.*": "not built yet: client state indication",
     "caas/xep0352": "not built yet: client state indication",
     "caas/xep0357": "not built yet: push",
-    "caas/xep0065": "not built: a proxy for file transfer; files go over HTTP (XEP-0363)",
     "IoTDiscoveryIntegrationTest.*": "not built yet: a registry of things",
     "RFC6121Section2_6a_*.testRosterPushOrder": _OBJECTS,
     "RFC6121Section2_6a_*.testRosterInterimPushesAreCondensed": _OBJECTS,
@@ -51,7 +50,7 @@ REASONS: Final = {
     "EntityCapabilitiesOptimization*": "not built: XEP-0115 §8.4, which is OPTIONAL, leaves out capabilities that stay",
     "OmemoMamDecryptionTest.*": "Counts all that is in the archive, the messages of cases before it too.",
     "PubSubSection5_*": "not built: collections (XEP-0248)",
-    "UserSearchIntegrationTest.*": "not built: user search (XEP-0055), which tells strangers who has an account",
+    "UserSearchManagerIntegrationTest.*": "not built: user search (XEP-0055), which tells strangers who has an account",
     "EntityCapsTest.testLocalEntityCaps": (
         "Takes the first presence after a subscription for the next one; which comes first is chance."
     ),

@@ -61,6 +61,7 @@ enabled = $ARCHIVE
 create = "anyone"
 rooms_per_hour = 0
 list_occupants = true
+searches_per_minute = 10000
 archive = $ARCHIVE
 
 # The plays compare the form of a node's configuration, in which the bound stands.
@@ -75,6 +76,9 @@ max_bytes = 10000000
 types = ["text/plain", "image/*"]
 slots = 5
 slots_seconds = 0.6
+
+[components.proxy65]
+port = 0
 
 [modules.contact]
 abuse = ["mailto:abuse@localhost", "xmpp:abuse@localhost"]

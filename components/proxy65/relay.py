@@ -104,7 +104,9 @@ class Connection(asyncio.Protocol):
         self._other: Connection | None = None
         self._key = ""
         self._deadline: asyncio.TimerHandle | None = None
-        self._moved = False
+        self._loop = asyncio.get_running_loop()
+        self._moved = 0.0
+        """When something came from here, or went there after it had to wait."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
@@ -130,7 +132,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._other is not None:
-            self._moved = True
+            self._moved = self._loop.time()
             self._other.write(data)
         elif not self._greeting.address:  # what comes before the stream is activated is ignored (§10.1)
             try:
@@ -161,7 +163,7 @@ class Connection(asyncio.Protocol):
     def join(self, other: Connection) -> None:
         """From now on what comes goes there."""
         self._other = other
-        self._moved = True
+        self._moved = self._loop.time()
         self._watch()
 
     # -- the socket
@@ -189,7 +191,7 @@ class Connection(asyncio.Protocol):
             self._other._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self._moved = True
+        self._moved = self._loop.time()
         if self._other is not None and self._other._transport is not None:
             self._other._transport.resume_reading()
 
@@ -198,15 +200,15 @@ class Connection(asyncio.Protocol):
     def _within(self, seconds: float) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = asyncio.get_running_loop().call_later(seconds, self.abort)
+        self._deadline = self._loop.call_later(seconds, self.abort)
 
     def _watch(self) -> None:
         """Ends a stream in which nothing moved, in either direction."""
-        other = self._other
-        if not self._moved and (other is None or not other._moved):
+        moved = max(self._moved, self._other._moved if self._other is not None else 0.0)
+        silent = self._loop.time() - moved
+        if silent >= self._relay.limits.idle:
             self.abort()
             return
-        self._moved = False
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = asyncio.get_running_loop().call_later(self._relay.limits.idle, self._watch)
+        self._deadline = self._loop.call_later(self._relay.limits.idle - silent, self._watch)

@@ -66,12 +66,18 @@ async def change(client: Client, payload: str, to: str = "") -> str:
 # -- §3.1: making an account
 
 
-async def test_it_is_switched_off_by_default(world: World) -> None:
+async def test_it_is_for_those_who_are_invited_by_default(world: World) -> None:
     assert condition(await ask(world, "get")) == "service-unavailable"
     assert await register(world, "bill") == "service-unavailable"
     assert not await world.store.accounts.exists(BILL)
-    offered = {feature.name for feature in await world.features(authenticated=False)}
-    assert "register" not in offered
+    offered = [(f.ns, f.name) for f in await world.features(authenticated=False)]
+    for ns in ("http://jabber.org/features/iq-register", "urn:xmpp:ibr-token:0"):
+        assert offered.count((ns, "register")) == 1
+
+
+async def test_it_is_not_offered_where_nobody_is_invited(make_world: MakeWorld) -> None:
+    world = await make_world(HOSTS + "[modules.invitations]\nenabled = false\n")
+    assert "register" not in {feature.name for feature in await world.features(authenticated=False)}
 
 
 async def test_the_stream_feature_is_offered_where_it_is_open_and_nobody_is_logged_in(make_world: MakeWorld) -> None:

@@ -279,11 +279,14 @@ class _Elsewhere:
         return True
 
 
+_NO_SOCKETS = "\n[components.proxy65]\nenabled = false\n"
+
+
 def configured(configuration: str) -> Config:
     """The configuration that a file of this text makes."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "server.toml"
-        file.write_text(configuration)
+        file.write_text(configuration if "[components.proxy65]" in configuration else configuration + _NO_SOCKETS)
         return load(file, all_modules(), components=COMPONENTS)
 
 

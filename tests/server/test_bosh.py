@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -121,6 +122,58 @@ async def test_a_client_that_goes_away_while_it_waits_may_ask_again(
     body = await romeo.post(request)
     assert body is not None
     assert [child.child_text(ns.CLIENT, "body") for child in body] == ["kept"]
+
+
+async def test_nothing_is_lost_or_twice_where_requests_cross_and_links_break(
+    people: RunningServer, http: aiohttp.ClientSession
+) -> None:
+    """Two requests at a time, of which many are cut off and made again (§14.2, §14.3), while messages go both ways."""
+    juliet = await RawClient.login(people, "juliet", resource="balcony")
+    romeo = Page(http, people)
+    await romeo.bind("romeo")
+    await romeo.ask("<iq xmlns='jabber:client' type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>")
+    chance = random.Random(7)
+    got: list[str] = []
+    count = 60
+
+    async def insist(request: str) -> None:
+        while True:
+            asked = asyncio.create_task(romeo.post(request))
+            if chance.random() < 0.3:
+                await asyncio.wait([asked], timeout=chance.random() / 50)
+                if not asked.done():
+                    asked.cancel()
+                    continue
+            body = await asked
+            assert body is not None
+            if body.get("type") == "error":
+                continue
+            got.extend(child.child_text(ns.CLIENT, "body") for child in body if child.name == "message")
+            return
+
+    async def answers() -> list[str]:
+        heard = []
+        for _ in range(count):
+            message = await juliet.read()
+            heard.append(message.child_text(ns.CLIENT, "body"))
+            await juliet.send(MESSAGE.format(to=message.get("from"), body=heard[-1]))
+        return heard
+
+    listening = asyncio.create_task(answers())
+    waiting: list[asyncio.Task[None]] = []
+    for number in range(count):
+        waiting = [task for task in waiting if not task.done()]
+        if len(waiting) == 2:
+            await waiting.pop(0)
+        content = MESSAGE.format(to="juliet@localhost/balcony", body=number)
+        waiting.append(asyncio.create_task(insist(romeo.request(content))))
+    assert await listening == [str(number) for number in range(count)]
+    while len(got) < count:
+        waiting = [task for task in waiting if not task.done()]
+        if not waiting:
+            waiting.append(asyncio.create_task(insist(romeo.request())))
+        await waiting.pop(0)
+    assert sorted(got, key=int) == [str(number) for number in range(count)]
 
 
 async def test_a_client_that_falls_silent_is_gone(make_server: MakeServer, http: aiohttp.ClientSession) -> None:

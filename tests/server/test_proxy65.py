@@ -154,6 +154,26 @@ async def test_a_reader_that_is_slow_holds_the_writer_up(pair: tuple[Person, Per
     other.close()
 
 
+async def test_a_stream_in_which_nothing_moves_ends(server: RunningServer, pair: tuple[Person, Person]) -> None:
+    romeo, juliet = pair
+    await server.reload("idle_seconds = 1")  # the file ends with the proxy's section
+    target = juliet.boundjid.full
+    name = address("s", romeo, target)
+    at = await port(romeo)
+    _, (reader, writer) = await connect(at, name)
+    _, (other_reader, other) = await connect(at, name)
+    await romeo.plugin["xep_0065"].activate(PROXY, "s", target, timeout=DEADLINE)
+    for _ in range(4):  # longer than that, and always in one direction
+        await asyncio.sleep(0.5)
+        writer.write(b"x")
+    async with asyncio.timeout(DEADLINE):
+        assert await other_reader.readexactly(4) == b"xxxx"
+        for end in (reader, other_reader):
+            with suppress(ConnectionResetError):
+                assert await end.read() == b""
+    other.close()
+
+
 @pytest.mark.parametrize(
     ("payload", "condition"),
     [
@@ -171,7 +191,7 @@ async def test_what_is_no_activation_is_a_bad_request(people: RunningServer, pay
 
 async def test_who_says_nothing_or_too_much_has_no_place(make_server: MakeServer) -> None:
     server = await make_server()
-    await server.reload("connections_per_address = 2")
+    await server.reload("connections_per_address = 2")  # the file ends with the proxy's section
     relay = server.app.core.components.running[PROXY]._relay  # type: ignore[attr-defined]
     links = [await asyncio.open_connection(ADDRESS, relay.port) for _ in range(2)]
     await until(lambda: len(relay._open) == 2)

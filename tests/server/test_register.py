@@ -119,7 +119,8 @@ async def test_where_tls_is_required_no_password_is_asked_for_without_it(make_se
     assert await server.store.accounts.list("localhost") == []
 
 
-async def test_where_it_is_closed_nothing_is_offered_and_requests_are_refused(server: RunningServer) -> None:
+async def test_where_it_is_closed_nothing_is_offered_and_requests_are_refused(make_server: MakeServer) -> None:
+    server = await make_server("[modules.invitations]\nenabled = false")
     stream = await Stream.open(server)
     await stream.until(b"</stream:features>")
     assert b"iq-register" not in await stream.start_tls(server)

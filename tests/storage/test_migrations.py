@@ -21,7 +21,14 @@ from xmpp_server.storage.roster import RosterItem
 from xmpp_server.storage.schema import metadata
 from xmpp_server.storage.store import Store
 
-LEADING = {"secrets": "host", "capabilities": "host", "pubsub": "owner", "room": "room", "rooms": "room"}
+LEADING = {
+    "secrets": "host",
+    "invitations": "host",
+    "capabilities": "host",
+    "pubsub": "owner",
+    "room": "room",
+    "rooms": "room",
+}
 ADD_COLUMN = """
 import sqlalchemy as sa
 from alembic import op

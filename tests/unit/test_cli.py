@@ -153,3 +153,39 @@ def test_explain_shows_hooks_routes_and_the_configuration_in_force(capsys: pytes
     assert 'url = "postgresql://…@h/n"' in shown
     assert "geheim" not in shown
     assert '[hosts."a.example"]' in shown
+
+
+def test_an_invitation_is_printed_as_links(capsys: pytest.CaptureFixture[str]) -> None:
+    assert account("invite", "localhost") == 0
+    browser, app, until = capsys.readouterr().out.splitlines()
+    token = app.rpartition("preauth=")[2]
+    assert len(token) == 24
+    assert browser.split() == ["In", "a", "browser:", f"https://localhost:5281/invite/{token}"]
+    assert app.split()[-1] == f"xmpp:localhost?register;preauth={token}"
+    assert until.endswith(" UTC")
+    assert account("invite", "ann@localhost", "--days", "1") == 0
+    assert "xmpp:ann@localhost?register;preauth=" in capsys.readouterr().out
+
+
+def test_an_invitation_may_come_from_somebody(capsys: pytest.CaptureFixture[str]) -> None:
+    assert account("create", "ann@localhost", "--generate") == 0
+    assert account("invite", "localhost", "--contact", "ann@localhost", "--uses", "3") == 0
+    app = capsys.readouterr().out.splitlines()[-2]
+    assert app.split()[-1].startswith("xmpp:ann@localhost?roster;preauth=")
+    assert app.endswith(";ibr=y")
+
+
+def test_whom_nobody_can_invite_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    account("create", "ann@localhost", "--generate")
+    account("invite", "bob@localhost")
+    capsys.readouterr()
+    for arguments, text in (
+        (("ann@localhost",), "ann@localhost exists"),
+        (("bob@localhost",), "somebody is invited as bob@localhost"),
+        (("ben@localhost", "--uses", "2"), "only one can be ben@localhost"),
+        (("localhost", "--contact", "ben@localhost"), "ben@localhost does not exist"),
+        (("elsewhere.example",), "elsewhere.example is not served; the hosts are: localhost"),
+        (("ann@localhost/x",), "expected an address such as ann@localhost, got ann@localhost/x"),
+    ):
+        assert account("invite", *arguments) == 1
+        assert capsys.readouterr().err == f"xmpp-server: {text}\n"

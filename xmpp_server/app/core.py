@@ -18,6 +18,7 @@ from xmpp_server.routing.resends import Resends
 from xmpp_server.routing.router import Router
 from xmpp_server.session.binding import Binder
 from xmpp_server.session.local import LocalRoute
+from xmpp_server.session.newcomers import Newcomers
 from xmpp_server.session.passwords import Passwords
 from xmpp_server.session.presence import Presence
 from xmpp_server.session.restart import Restart
@@ -52,6 +53,7 @@ class Core:
         )
         self.restart = Restart(self.router, self.accounts, self.ledger, store.sessions, self.binder)
         self.passwords = Passwords(config.options.sasl.iterations)
+        self.newcomers = Newcomers(self.accounts, self.rosters, store.accounts, store.invitations, self.passwords)
         self.http = Routes()
         self.site = Site(
             self.http, config.data, config.options.http.url.rstrip("/"), addresses=config.options.listen.addresses
@@ -65,7 +67,7 @@ class Core:
         """By domain and name: all that are in use."""
         self._store = store
         sessions = (self.rosters, self.subscriptions, self.presence, self.binder, self.passwords)
-        own = (self.router, self.accounts, self.ledger, self.resends, self.http, *sessions, store)
+        own = (self.router, self.accounts, self.ledger, self.resends, self.site, self.newcomers, *sessions, store)
         self._parts: dict[Any, Any] = {type(part): part for part in (*own, *vars(store).values())}
         for domain, host in config.hosts.items():
             self.add_host(domain, host.modules)

@@ -1,6 +1,8 @@
-"""What web clients use: WebSocket, BOSH, and the files that tell where both are."""
+"""What web clients use: WebSocket, BOSH, the files that tell where both are; and the pages of modules."""
 
 from __future__ import annotations
+
+from aiohttp import web
 
 from xmpp_server.config import Config
 from xmpp_server.net import host_meta
@@ -9,7 +11,7 @@ from xmpp_server.net.c2s import Clients
 from xmpp_server.net.websocket import WebSocket
 from xmpp_server.protocol.host_meta import BOSH, WEBSOCKET
 from xmpp_server.stream.bosh import Settings
-from xmpp_server.util.http import Route, Site
+from xmpp_server.util.http import Request, Route, Site, text
 
 
 class WebClients:
@@ -17,6 +19,7 @@ class WebClients:
 
     def __init__(self, clients: Clients, site: Site, config: Config) -> None:
         options = config.options.http
+        self._hosts = clients.router.hosts
         self._site = site
         self._config = config
         self._websocket = WebSocket(clients, options.origins)
@@ -30,12 +33,25 @@ class WebClients:
             site.routes.add(Route(options.bosh, {"POST": self._bosh.serve}, cross_origin=("Content-Type",)))
         if options.websocket or options.bosh:
             host_meta.serve(site.routes, self._links)
+        site.routes.add(Route("/", {"GET": self._page, "POST": self._page}, below=True))
 
     def reconfigure(self, config: Config) -> None:
         """Take new options; what is bound to a path stays there."""
         self._config = config
         self._websocket.origins = self._bosh.origins = config.options.http.origins
         self._bosh.settings = _settings(config)
+
+    async def _page(self, request: Request) -> web.StreamResponse:
+        """What modules serve under their host's name; under any other, such as an address, the first one's."""
+        host = self._hosts.get(request.domain) or next(iter(self._hosts.values()))
+        found = host.web.find("", request.rel_url.raw_path)
+        if found is None:
+            return text(404, "There is nothing here.")
+        request.route, request.rest = found
+        handler = request.route.handler(request.method)
+        if handler is None:
+            return text(405, "This cannot be done here.", Allow=", ".join(request.route.methods))
+        return await handler(request)
 
     def _links(self, host: str) -> list[tuple[str, str]]:
         """Relations and URLs, as web clients of this host find them (XEP-0156 §3)."""

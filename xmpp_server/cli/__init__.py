@@ -13,7 +13,7 @@ from typing import Final
 
 from xmpp_server import __version__
 
-from .arguments import addresses, days, domain, endpoint, kind, port
+from .arguments import addresses, days, domain, endpoint, kind, port, positive
 
 LOCAL_CONFIG: Final = "config/local.toml"
 
@@ -69,6 +69,15 @@ def _account(parser: argparse.ArgumentParser, common: argparse.ArgumentParser) -
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", parents=[common], help="print the accounts with the times of their logins")
     listing.add_argument("--domain", type=domain, help="of this host alone")
+    invite = actions.add_parser("invite", parents=[common], help="print a link by which somebody makes an account")
+    invite.add_argument(
+        "address", metavar="[NAME@]DOMAIN", help="the account, or the host where any name may be chosen"
+    )
+    invite.add_argument(
+        "--contact", metavar="ADDRESS", help="who is to be a contact of the new account, and it of them"
+    )
+    invite.add_argument("--days", type=positive, default=7, help="for how many days it is valid (7)")
+    invite.add_argument("--uses", type=positive, default=1, help="for how many accounts (1)")
     for action, text in (
         ("create", "make an account"),
         ("password", "set another password"),

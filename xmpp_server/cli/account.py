@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import Final
 from xmpp_server.app.lock import serving_process
 from xmpp_server.config import Config
 from xmpp_server.protocol.credentials import Hash, Verifier
+from xmpp_server.protocol.invitation import invitation_uri, landing_path
 from xmpp_server.protocol.jid import JID, InvalidJID
 from xmpp_server.storage.accounts import AccountEntry
 from xmpp_server.storage.migrate import migrate
@@ -27,6 +29,8 @@ from .failure import Failure
 Action = Callable[[Config, Store, argparse.Namespace], Awaitable[None]]
 
 _GENERATED_BYTES: Final = 15
+_TOKEN_BYTES: Final = 18
+_DAY: Final = 86_400_000_000  # microseconds
 _PAGE: Final = 500
 
 
@@ -49,6 +53,35 @@ async def _create(config: Config, store: Store, args: argparse.Namespace) -> Non
     await store.accounts.create(account, _verifiers(password, config))
     print(f"{account} is made.")
     _tell(args, password)
+
+
+async def _invite(config: Config, store: Store, args: argparse.Namespace) -> None:
+    account = _jid(args.address, config)
+    contact = _jid(args.contact, config) if args.contact else None
+    if contact is not None and not await store.accounts.exists(contact):
+        raise Failure(f"{contact} does not exist")
+    if account.localpart and (args.uses > 1 or await store.accounts.exists(account)):
+        raise Failure(f"{account} exists" if args.uses == 1 else f"only one can be {account}")
+    if not config.hosts[account.domain].modules["invitations"].enabled:
+        raise Failure(f"modules.invitations is not enabled for {account.domain}")
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    expires = time.time_ns() // 1000 + args.days * _DAY
+    await store.invitations.add(
+        token, account.domain, expires=expires, localpart=account.localpart, contact=contact, uses=args.uses
+    )
+    if url := _site_url(config, account.domain):
+        print(f"In a browser:  {url}{landing_path(token)}")
+    print(f"In an app:     {invitation_uri(account, token, contact)}")
+    print(f"Valid until:   {_time(expires)} UTC")
+
+
+def _site_url(config: Config, domain: str) -> str:
+    """As the configuration has it; a server that was started with other ports has another one."""
+    options = config.options
+    if options.http.url:
+        return options.http.url.rstrip("/")
+    https = options.listen.https
+    return f"https://{domain}:{https.port}" if https.enabled and https.port else ""
 
 
 async def _set_password(config: Config, store: Store, args: argparse.Namespace) -> None:
@@ -137,6 +170,19 @@ def _time(microseconds: int) -> str:
     return f"{datetime.fromtimestamp(microseconds / 1_000_000, UTC):%Y-%m-%d %H:%M}"
 
 
+def _jid(text: str, config: Config) -> JID:
+    """An address without a resource at a host that is served, or the host."""
+    try:
+        jid = JID.parse(text)
+    except InvalidJID:
+        jid = None
+    if jid is None or jid.resource:
+        raise Failure(f"expected an address such as ann@{next(iter(config.hosts))}, got {text}")
+    if jid.domain not in config.hosts:
+        raise Failure(f"{jid.domain} is not served; the hosts are: {', '.join(config.hosts)}")
+    return jid
+
+
 def _address(config: Config, args: argparse.Namespace) -> JID:
     try:
         account = JID.parse(args.address)
@@ -175,6 +221,7 @@ def _verifiers(password: str, config: Config) -> dict[Hash, Verifier]:
 
 ACTIONS: Final[dict[str, Action]] = {
     "create": _create,
+    "invite": _invite,
     "list": _list,
     "password": _set_password,
     "disable": _disable,

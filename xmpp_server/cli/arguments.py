@@ -63,3 +63,10 @@ def domain(text: str) -> str:
     if jid is None or jid.localpart or jid.resource:
         raise ArgumentTypeError(f"expected a domain such as chat.example, got {text!r}")
     return jid.domain
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 100_000:
+        raise ArgumentTypeError(f"expected a number from 1 to 99999, got {text!r}")
+    return int(text)

@@ -25,10 +25,12 @@ from xmpp_server.protocol.jid import JID, InvalidJID
 from xmpp_server.routing.account import Accounts, Session
 from xmpp_server.routing.host import Host, StreamFeatures
 from xmpp_server.routing.iq import ANSWERED, Answer, Request, Target
+from xmpp_server.session.newcomers import NOTE, Newcomers, address
 from xmpp_server.session.passwords import Passwords
 from xmpp_server.session.subscriptions import Subscriptions
 from xmpp_server.storage.accounts import Accounts as Repository
-from xmpp_server.storage.errors import AccountExists, NoSuchAccount
+from xmpp_server.storage.errors import NoSuchAccount
+from xmpp_server.storage.invitations import Invitation
 from xmpp_server.storage.roster import Roster
 from xmpp_server.stream.sasl import InvalidPassword
 from xmpp_server.util.limits import Allowance
@@ -72,6 +74,7 @@ class Register(Module):
         host: Host,
         accounts: Accounts,
         repository: Repository,
+        newcomers: Newcomers,
         passwords: Passwords,
         subscriptions: Subscriptions,
         options: RegisterOptions,
@@ -79,6 +82,7 @@ class Register(Module):
         self._host = host
         self._accounts = accounts
         self._repository = repository
+        self._newcomers = newcomers
         self._passwords = passwords
         self._subscriptions = subscriptions
         self._changes = Allowance(time.monotonic, count=_CHANGES, period=_HOUR)
@@ -90,20 +94,24 @@ class Register(Module):
         self._tries = _allowance(options.per_address * _TRIES)
         self._made = _allowance(options.per_address)
         self._all = _allowance(options.per_hour)
-        self._reserved = frozenset(name.casefold() for name in options.reserved)
+
+    def attach(self, host: Host) -> None:
+        super().attach(host)
+        host.is_open = self.options.open
+        host.reserved = frozenset(name.casefold() for name in self.options.reserved)
 
     # -- before authentication (§3.1)
 
     @on("stream_features")
     def offer(self, features: StreamFeatures) -> None:
         """The stream feature (§8)."""
-        if self.options.open and not features.authenticated:
+        if not features.authenticated and self.options.open:
             features.elements.append(Element(_FEATURE, "register"))
 
     @iq_get(NS, "query", Target.STREAM)
     def fields(self, request: Request) -> Answer:
         """What is needed for an account."""
-        self._check_open()
+        self._check_open(request)
         return Element(NS, "query").add(
             Element(NS, "instructions", {}, ["Choose a username and a password."]),
             Element(NS, "username"),
@@ -117,38 +125,33 @@ class Register(Module):
         Raises StanzaError: service-unavailable (not open), unexpected-request (a removal), not-acceptable (a field is
         missing, empty or not allowed), conflict (taken or reserved), resource-constraint (too many in this hour).
         """
-        self._check_open()
+        invitation = self._check_open(request)
         payload = request.payload
         if payload.child(NS, "remove") is not None:
             raise StanzaError("unexpected-request", "There is no account on this stream yet.")
         username, password = payload.child_text(NS, "username"), payload.child_text(NS, "password")
         if not username or not password:
             raise StanzaError("not-acceptable", "A username and a password are needed.")
-        try:
-            account = JID.of(username, self._host.domain)
-        except InvalidJID as error:
-            raise StanzaError("not-acceptable", "The username contains what it may not.") from error
+        account = address(self._host, username)
         if self._tries is not None and not self._tries.take(request.address):
             raise StanzaError("resource-constraint", "Too many attempts from this address.")
-        if account.localpart in self._reserved or await self._repository.exists(account):
+        if await self._newcomers.is_taken(self._host, account, invitation):
             raise StanzaError("conflict", "The username is taken.")
-        if (self._made is not None and not self._made.take(request.address)) or (
-            self._all is not None and not self._all.take("")
+        if invitation is None and (
+            (self._made is not None and not self._made.take(request.address))
+            or (self._all is not None and not self._all.take(""))
         ):
             raise StanzaError("resource-constraint", "Too many accounts were made; try again later.")
-        try:
-            await self._repository.create(account, await self._passwords.verifiers(password))
-        except InvalidPassword as error:
-            raise StanzaError("not-acceptable", f"The password cannot be used: {error}.") from error
-        except AccountExists as error:
-            raise StanzaError("conflict", "The username is taken.") from error
-        _log.info("account_registered", account=str(account), address=request.address)
-        await self._host.hooks.account_created.run(account)
+        await self._newcomers.make(self._host, username, password, invitation)
+        _log.info("account_registered", account=str(account), address=request.address, invited=invitation is not None)
         return None
 
-    def _check_open(self) -> None:
-        if not self.options.open:
+    def _check_open(self, request: Request) -> Invitation | None:
+        """The invitation of the client, which it need not have if everybody may make an account."""
+        invitation: Invitation | None = request.notes.get(NOTE)
+        if invitation is None and not self.options.open:
             raise StanzaError("service-unavailable")
+        return invitation
 
     # -- afterwards (§3.2, §3.3)
 

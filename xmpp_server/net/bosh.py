@@ -80,7 +80,7 @@ class Bosh:
         content, legacy = "", False
         try:
             if self.clients.tls_required and not request.secure:
-                url = self._url(request.url.host or "")
+                url = self._url(request.domain)
                 raise Terminated("see-other-uri", url) if url else Terminated("policy-violation")
             asked = await self._read(request)
             connection = self.connections.get(asked.sid) if asked.sid else self._create(asked, request)

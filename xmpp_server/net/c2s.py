@@ -90,7 +90,7 @@ class Clients:
 class ClientConnection(StreamConnection):
     """One client's socket. It is the sink of its session."""
 
-    __slots__ = ("_clients", "_host", "_requested", "_session")
+    __slots__ = ("_clients", "_host", "_notes", "_requested", "_session")
 
     _stream: C2SStream
 
@@ -104,6 +104,7 @@ class ClientConnection(StreamConnection):
         self._session: Session | None = None
         self._host: Host | None = None
         self._requested = False
+        self._notes: dict[str, Any] = {}
 
     # -- the socket
 
@@ -333,7 +334,7 @@ class ClientConnection(StreamConnection):
         if stanza.type not in ("get", "set") or self._is_tls_due():
             raise StreamError("not-authorized")
         stanza = stanza.stamped(to=self._host.jid)
-        answer = await self._host.requests.answer(stanza, None, Target.STREAM, address=self.key)
+        answer = await self._host.requests.answer(stanza, None, Target.STREAM, address=self.key, notes=self._notes)
         if answer is not None:
             self._stream.reply(answer)
 

@@ -21,7 +21,7 @@ def serve(routes: Routes, links_of: Callable[[str], Sequence[tuple[str, str]]]) 
     request."""
 
     def links(request: Request) -> Sequence[tuple[str, str]]:
-        return links_of(request.url.host or "")
+        return links_of(request.domain)
 
     async def xml(request: Request) -> web.StreamResponse:
         return web.Response(body=xrd(links(request)), content_type="application/xrd+xml")

@@ -16,7 +16,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Final, cast
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from xmpp_server.util.http import Request, Routes, text
@@ -103,7 +103,7 @@ class HTTPServer:
                 places.leave(request.key)
 
     async def _answer(self, request: Request) -> web.StreamResponse:
-        found = self.routes.find(_host(request), request.rel_url.raw_path)
+        found = self.routes.find(request.domain, request.rel_url.raw_path)
         if found is None:
             return text(404, "There is nothing here.")
         request.route, request.rest = found
@@ -253,9 +253,3 @@ def is_trusted(address: str, proxies: Networks) -> bool:
     ip = ip_address(address)
     ip = getattr(ip, "ipv4_mapped", None) or ip
     return any(ip in network for network in proxies)
-
-
-def _host(request: Request) -> str:
-    """The domain in the URL, without a port."""
-    host = request.headers.get(hdrs.HOST, "").lower()
-    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]

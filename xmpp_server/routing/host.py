@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.protocol.vcard import Photo
+from xmpp_server.util.http import Routes
 
 from .account import Account, Session
 from .effects import Effect, Later, Origin
@@ -232,6 +233,12 @@ class Host:
         """None: no message is kept."""
         self.stream_management: StreamManagement | None = None
         """None: it is not offered."""
+        self.web = Routes()
+        """What is served over HTTP under the host's name."""
+        self.reserved: Set[str] = frozenset()
+        """Names that no account gets by itself."""
+        self.is_open = False
+        """Whether everybody may make an account."""
         self._offered: dict[tuple[bool, bool], tuple[Element, ...]] = {}
 
     async def stream_features(self, *, encrypted: bool, authenticated: bool) -> tuple[Element, ...]:
@@ -256,5 +263,8 @@ class Host:
         self.pep = None
         self.keeping = None
         self.stream_management = None
+        self.web = Routes()
+        self.reserved = frozenset()
+        self.is_open = False
         self.features.clear()
         self.account_features.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from inspect import isawaitable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -33,16 +33,24 @@ class Target(Enum):
 
 
 class Request:
-    """A get or set that we answer. `session` is the sender's session if it is one of ours; `address` is the IP address
-    of a client that asks before authentication, else empty."""
+    """A get or set that we answer. `session` is the sender's session if it is one of ours. Of a client that asks before
+    authentication there is its IP `address` (else empty), and `notes`, what handlers keep of its stream."""
 
-    __slots__ = ("address", "child", "session", "stanza")
+    __slots__ = ("address", "child", "notes", "session", "stanza")
 
-    def __init__(self, stanza: Stanza, session: Session | None, child: Child, address: str = "") -> None:
+    def __init__(
+        self,
+        stanza: Stanza,
+        session: Session | None,
+        child: Child,
+        address: str = "",
+        notes: dict[str, Any] | None = None,
+    ) -> None:
         self.stanza = stanza
         self.session = session
         self.child = child
         self.address = address
+        self.notes = {} if notes is None else notes
 
     @property
     def sender(self) -> JID:
@@ -96,7 +104,12 @@ class Requests:
         return [(type, target.value, key, owner) for (type, target, key), (owner, _) in self._handlers.items()]
 
     async def answer(
-        self, stanza: Stanza, session: Session | None, *targets: Target, address: str = ""
+        self,
+        stanza: Stanza,
+        session: Session | None,
+        *targets: Target,
+        address: str = "",
+        notes: dict[str, Any] | None = None,
     ) -> Stanza | None:
         """The answer to an iq for the first of the targets that has a handler; None if it is not to be answered."""
         if stanza.type in ("result", "error"):
@@ -106,7 +119,7 @@ class Requests:
             for target in targets:
                 found = self._handlers.get((stanza.type, target, child.key))
                 if found is not None:
-                    answer = found[1](Request(stanza, session, child, address))
+                    answer = found[1](Request(stanza, session, child, address, notes))
                     if isawaitable(answer):
                         answer = await answer
                     if isinstance(answer, _Answered):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from msgspec.structs import replace
@@ -67,6 +67,13 @@ class Subscriptions:
                 await self._apply_outbound(account, _kind(stanza), passage)
         except StanzaError as error:
             await self._router.bounce(passage, error)
+
+    async def request(self, account: Account, contact: JID) -> None:
+        """Ask for the contact's presence in the name of an account. The caller does not hold `account.lock`."""
+        passage = Passage(Stanza.build("presence", sender=account.jid, to=contact, type="subscribe"))
+        with suppress(StanzaError):  # there is no place in the roster, and nobody to be told so
+            async with self._turn(account.jid, contact):
+                await self._apply_outbound(account, "subscribe", passage)
 
     @asynccontextmanager
     async def _turn(self, one: JID, other: JID) -> AsyncIterator[None]:

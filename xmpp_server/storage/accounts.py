@@ -136,11 +136,7 @@ class Accounts:
         at = time.time_ns() // 1000 if created is None else created
 
         async def work(transaction: Transaction) -> None:
-            if not await transaction.run(
-                _CREATE, account=str(account), host=account.domain, created=at, disabled=disabled
-            ):
-                raise AccountExists(f"{account} exists")
-            await transaction.many(_ADD_VERIFIER, _rows(account, verifiers))
+            await create_account(transaction, account, verifiers, created=at, disabled=disabled)
 
         await self._database.write(work)
 
@@ -201,6 +197,22 @@ class Accounts:
             AccountEntry(JID.parse(account), created, last_login, bool(disabled), kind or "", days)
             for account, created, last_login, disabled, kind, days in rows
         ]
+
+
+async def create_account(
+    transaction: Transaction,
+    account: JID,
+    verifiers: Mapping[Hash, Verifier],
+    *,
+    created: int,
+    disabled: bool = False,
+) -> None:
+    """Make an account, as part of something larger; raises AccountExists."""
+    if not await transaction.run(
+        _CREATE, account=str(account), host=account.domain, created=created, disabled=disabled
+    ):
+        raise AccountExists(f"{account} exists")
+    await transaction.many(_ADD_VERIFIER, _rows(account, verifiers))
 
 
 def _rows(account: JID, verifiers: Mapping[Hash, Verifier]) -> Sequence[dict[str, Any]]:

@@ -30,5 +30,9 @@ class AccountExists(StorageError):  # noqa: N818
     """The name is taken."""
 
 
+class NoSuchInvitation(StorageError):  # noqa: N818
+    """The invitation is not there any more."""
+
+
 class QuotaExceeded(StorageError):  # noqa: N818
     """The owner keeps as many rows of this kind as it may."""

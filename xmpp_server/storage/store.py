@@ -9,6 +9,7 @@ from xmpp_server.storage.archive_preferences import ArchivePreferences
 from xmpp_server.storage.blocking import Blocking
 from xmpp_server.storage.capabilities import Capabilities
 from xmpp_server.storage.database import Database
+from xmpp_server.storage.invitations import Invitations
 from xmpp_server.storage.last_activity import LastActivities
 from xmpp_server.storage.login import LoginState, login_state
 from xmpp_server.storage.offline import Offline
@@ -36,6 +37,7 @@ class Store:
         self.archive_preferences = ArchivePreferences(database)
         self.blocking = Blocking(database)
         self.capabilities = Capabilities(database)
+        self.invitations = Invitations(database)
         self.last_activity = LastActivities(database)
         self.private_xml = PrivateXML(database)
         self.pubsub = PubSub(database)

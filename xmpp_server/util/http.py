@@ -34,6 +34,12 @@ class Request(web.BaseRequest):
     rest: str = ""
     """What follows the route's path, as it was sent: percent-encoded, and nobody has looked at it."""
 
+    @property
+    def domain(self) -> str:
+        """The domain in the URL, without a port, whatever it is."""
+        host = self.headers.get(hdrs.HOST, "").lower()
+        return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
+
     async def accept_body(self) -> None:
         """Tell a client that asked first that it may send its body (RFC 9110 §10.1.1); whoever reads one calls this."""
         if self.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and self.version >= (1, 1):

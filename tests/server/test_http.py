@@ -56,7 +56,8 @@ def url(server: RunningServer, path: str, scheme: str = "http") -> str:
         Route("/fail", {"GET": fail}),
         Route("/wait", {"GET": wait}),
     ):
-        if server.app.core.http.find("", route.path) is None:
+        found = server.app.core.http.find("", route.path)
+        if found is None or found[0].path != route.path:  # what stands there else is all that is below /
             server.app.core.http.add(route)
     return f"{scheme}://{ADDRESS}:{port}{path}"
 

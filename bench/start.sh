@@ -61,6 +61,7 @@ enabled = $ARCHIVE
 create = "anyone"
 rooms_per_hour = 0
 list_occupants = true
+searches_per_minute = 10000
 archive = $ARCHIVE
 
 # The plays compare the form of a node's configuration, in which the bound stands.

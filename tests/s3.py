@@ -72,6 +72,7 @@ class S3:
             "ip": "127.0.0.1",
             "ip.bind": "127.0.0.1",
             "s3.config": self._folder / "s3.json",
+            "s3.autoCreateBucket": "false",
             "s3.port.iceberg": 0,
             "s3.port.lance": 0,
             "master.volumeSizeLimitMB": 1024,

@@ -49,6 +49,10 @@ class Delivery(Protocol):
     seen: bool
     """Whether one of them has acknowledged it."""
 
+    def hurry(self) -> None:
+        """Ask for acknowledgements now: somebody waits for it to be safe."""
+        ...
+
     def when_standing(self, callback: Callable[[], None]) -> None:
         """Call this once, when the message is safe: it was acknowledged, is kept for who is away, or came back as an
         error. It must not raise."""

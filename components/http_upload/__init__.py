@@ -1,8 +1,9 @@
 """Files for messages and profiles: a client gets a slot, puts its file there over HTTP, and sends the URL.
 
-A file goes when its time is over, or its account; one of a profile when another takes its place.
+A file goes when its time is over, or its account; one of a profile when another takes its place. The purpose
+`permanent`, which is optional as all are (§4.4), is not offered: what is kept here has an end.
 
-XEP: 0363 (1.2.0) partial: without the purpose permanent
+XEP: 0363 (1.2.0) complete
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 import secrets
 import time
 from typing import TYPE_CHECKING, Annotated, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 import structlog
@@ -83,6 +84,15 @@ class HttpUploadOptions(ComponentOptions, frozen=True, forbid_unknown_fields=Tru
     s3_direct: Annotated[bool, _RESTART] = False
     """Clients put and get files straight to and from the bucket, by URLs that are signed for them. For
     web clients the bucket has to allow GET, HEAD and PUT to any origin (CORS)."""
+
+    def __post_init__(self) -> None:
+        endpoint = urlsplit(self.s3_endpoint)
+        if self.s3_endpoint and not (endpoint.scheme in ("http", "https") and endpoint.hostname):
+            raise ValueError(f"s3_endpoint: expected a URL such as https://s3.example, got {self.s3_endpoint!r}")
+        if bool(self.s3_access_key) != bool(self.s3_secret_key):
+            raise ValueError("s3_access_key: expected together with s3_secret_key")
+        if self.s3_direct and not self.s3_bucket:
+            raise ValueError("s3_direct: expected together with s3_bucket")
 
 
 class HttpUpload(Component):

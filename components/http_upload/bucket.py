@@ -6,11 +6,12 @@ whole or not at all; parts are there until they are put together, or aborted.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import structlog
@@ -18,7 +19,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .files import CHUNK, FilesError, InUse, whole
+from .files import CHUNK, FilesError, InUse
 
 _log = structlog.get_logger()
 
@@ -28,6 +29,8 @@ _SECONDS: Final = 30  # for an answer
 _TRANSFERS: Final = 4096  # at the same time
 _MISSING: Final = ("404", "NoSuchKey", "NoSuchUpload", "NotFound")
 _FULL: Final = ("EntityTooLarge", "InsufficientStorage", "QuotaExceeded", "ServiceQuotaExceeded", "XMinioStorageFull")
+T = TypeVar("T")
+
 _ERRORS: Final = (BotoCoreError, ClientError, aiohttp.ClientError, OSError)
 
 
@@ -125,12 +128,12 @@ class Bucket:
                         **key, UploadId=upload, PartNumber=number, Body=_Body(source, length), ContentLength=length
                     )
                     parts.append({"ETag": answer["ETag"], "PartNumber": number})
-                await whole(
+                await _whole(
                     self._client.complete_multipart_upload(**key, UploadId=upload, MultipartUpload={"Parts": parts})
                 )
         except BaseException:
             try:
-                await whole(self._abort(key["Key"], upload))
+                await _whole(self._abort(key["Key"], upload))
             except FilesError as error:
                 _log.warning("upload_not_aborted", reason=str(error))
             raise
@@ -250,3 +253,13 @@ def _calling(source: _Source | None = None) -> Iterator[None]:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+async def _whole(work: Coroutine[Any, Any, T]) -> T:
+    """Do it to its end, also if whoever waits is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

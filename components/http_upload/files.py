@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Final, Protocol
 
 CHUNK: Final = 131_072  # octets that are in memory for one transfer
-
-T = TypeVar("T")
 
 
 class FilesError(Exception):
@@ -50,13 +47,3 @@ class Files(Protocol):
     async def delete(self, id: str) -> None:
         """Remove a file; one that is not there is none."""
         ...
-
-
-async def whole(work: Coroutine[Any, Any, T]) -> T:
-    """Do it to its end, also if whoever waits is cancelled meanwhile."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

@@ -6,11 +6,12 @@ import asyncio
 import errno
 import hashlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from .files import CHUNK, FilesError, InUse, whole
+from .files import CHUNK, FilesError, InUse
 
 _PART: Final = ".part"
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -45,7 +46,7 @@ class Folder:
         part = self._path / f"{id}{_PART}"
         digest = hashlib.sha256()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        file = await _do(os.open, part, flags, 0o600)
+        file = _open(part, flags)
 
         def append(chunk: bytes) -> None:
             digest.update(chunk)
@@ -61,8 +62,8 @@ class Folder:
         try:
             async for chunk in chunks:
                 # not to be cancelled in the middle: the thread would write to a file that is closed
-                await whole(_do(append, chunk))
-            await whole(_do(finish))
+                await _do(append, chunk)
+            await _do(finish)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
@@ -72,11 +73,13 @@ class Folder:
 
     async def read(self, id: str, start: int, size: int) -> AsyncGenerator[bytes, None]:
         """A part of a file, a chunk at a time."""
-        file = await _do(os.open, self._path / id, os.O_RDONLY | os.O_CLOEXEC)
+        file = _open(self._path / id, os.O_RDONLY | os.O_CLOEXEC)
         try:
             while size > 0:
-                chunk = await whole(_do(os.pread, file, min(CHUNK, size), start))
-                if not chunk:
+                wanted = min(CHUNK, size)
+                if not (chunk := _read_now(file, wanted, start)) and not (
+                    chunk := await _do(os.pread, file, wanted, start)
+                ):
                     raise FilesError("the file is shorter than it was")
                 start += len(chunk)
                 size -= len(chunk)
@@ -97,10 +100,38 @@ class Folder:
             os.close(folder)
 
 
-async def _do(work: Callable[..., T], *arguments: Any) -> T:
-    """Do it in a thread. Raises FilesError and InUse."""
+def _open(path: Path, flags: int) -> int:
+    """Not in a thread: nobody would close it if whoever waits is cancelled."""
+    with _telling():
+        return os.open(path, flags, 0o600)
+
+
+def _read_now(file: int, size: int, start: int) -> bytes:
+    """What there is of it in the system's cache; empty: nothing, it is to be waited for. A thread would cost more than
+    all the rest of a download."""
+    buffer = bytearray(size)
     try:
-        return await asyncio.to_thread(work, *arguments)
+        return bytes(memoryview(buffer)[: os.preadv(file, [buffer], start, os.RWF_NOWAIT)])
+    except OSError:  # EAGAIN; or the file system does not know of this, and what is wrong shows when it is waited for
+        return b""
+
+
+async def _do(work: Callable[..., T], *arguments: Any) -> T:
+    """Do it in a thread, to its end, also if whoever waits is cancelled meanwhile: what it uses is closed then. Raises
+    FilesError and InUse."""
+    done = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+    with _telling():
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await asyncio.wait([done])
+            raise
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
     except FileExistsError as error:
         raise InUse from error
     except OSError as error:

@@ -8,6 +8,7 @@ XEP: 0045 (1.35.5) complete
 XEP: 0249 (1.2) complete
 XEP: 0410 (1.1.0) complete
 XEP: 0421 (1.0.1) complete
+XEP: 0433 (0.1.0) complete
 """
 
 from __future__ import annotations

@@ -181,7 +181,8 @@ def affiliation_steps(room: Room, sender: JID, items: list[Item]) -> list[Step]:
         return []
     actor = room.affiliation(sender)
     wanted: dict[JID, Affiliation] = {}
-    nicks: dict[str, JID] = {}
+    nicks = {entry.nick: jid for jid, entry in room.affiliates.items() if entry.nick}
+    owners = set(room.with_affiliation(Affiliation.OWNER))
     steps = []
     for item in items:
         assert item.affiliation is not None
@@ -192,9 +193,6 @@ def affiliation_steps(room: Room, sender: JID, items: list[Item]) -> list[Step]:
                 raise StanzaError("bad-request" if item.nick is None else "item-not-found")
             jid = target.jid
         current = wanted.get(jid, room.affiliates[jid].affiliation if jid in room.affiliates else Affiliation.NONE)
-        owners = {*room.with_affiliation(Affiliation.OWNER)}
-        owners -= {each for each, other in wanted.items() if other is not Affiliation.OWNER}
-        owners |= {each for each, other in wanted.items() if other is Affiliation.OWNER}
         check_affiliation(
             actor,
             current,
@@ -202,12 +200,10 @@ def affiliation_steps(room: Room, sender: JID, items: list[Item]) -> list[Step]:
             is_self=jid == sender.bare or jid == JID("", sender.domain, ""),
             is_last_owner=owners == {jid},
         )
-        if item.nick and item.jid is not None:
-            holder = nicks.get(item.nick) or room.reserved(item.nick)
-            if holder not in (None, jid):
-                raise StanzaError("conflict", _RESERVED)
-            nicks[item.nick] = jid
+        if item.nick and item.jid is not None and nicks.setdefault(item.nick, jid) != jid:
+            raise StanzaError("conflict", _RESERVED)
         wanted[jid] = item.affiliation
+        (owners.add if item.affiliation is Affiliation.OWNER else owners.discard)(jid)
         nick = item.nick if item.jid is not None else None
         steps.append(_affiliation_step(room, sender, jid, item.affiliation, nick, item.reason))
     added = {jid for jid, other in wanted.items() if other is not Affiliation.NONE} - room.affiliates.keys()

@@ -16,6 +16,8 @@ from xmpp_server.util.tasks import keep
 _log = structlog.get_logger()
 
 _EVERY: Final = 10.0  # seconds
+_MOST: Final = 32
+"""Devices of an account in a room; those that read least are forgotten: some clients are a new one at each login."""
 
 
 class Cursors:
@@ -23,20 +25,30 @@ class Cursors:
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
-        self._moved: dict[tuple[JID, JID], int] = {}
+        self._moved: dict[tuple[JID, JID], dict[str, int]] = {}
+        """By room and account, of each resource."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def get(self, room: JID, session: JID) -> int | None:
         """The number of the last message that this device has, or for a new one that any of its account has; None if
         the account never was in the room as a member. Raises StorageError."""
-        moved = self._moved.get((room, session))
-        return moved if moved is not None else await self._rooms.cursor(room, session)
+        key = (room, session.bare)
+        moved = self._moved.get(key, {}).get(session.resource)
+        if moved is not None:
+            return moved
+        known = await self._rooms.cursors(*key)
+        if len(known) > _MOST:
+            oldest = sorted(known, key=known.__getitem__)[:-_MOST]
+            await self._rooms.forget_cursors(*key, [resource for resource in oldest if resource != session.resource])
+        known.update(self._moved.get(key, {}))
+        own = known.get(session.resource)
+        return own if own is not None else max(known.values(), default=None)
 
     def move(self, room: JID, session: JID, n: int) -> None:
         """The device has the message of this number, and all before it."""
-        key = (room, session)
-        if self._moved.get(key, -1) < n:
-            self._moved[key] = n
+        moved = self._moved.setdefault((room, session.bare), {})
+        if moved.get(session.resource, -1) < n:
+            moved[session.resource] = n
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(_EVERY, self._start)
 
@@ -46,14 +58,21 @@ class Cursors:
 
     async def save(self) -> None:
         """Write them; those that cannot be written wait for the next time."""
-        moved = dict(self._moved)
+        saved = {key: dict(moved) for key, moved in self._moved.items()}
         try:
-            await self._rooms.move((room, session, n) for (room, session), n in moved.items())
+            await self._rooms.move(
+                (room, account.with_resource(resource), n)
+                for (room, account), moved in saved.items()
+                for resource, n in moved.items()
+            )
         except StorageError as error:
             _log.warning("cursors_wait_for_the_database", reason=str(error))
             return
-        for key, n in moved.items():
-            if self._moved.get(key) == n:
+        for key, written in saved.items():
+            left = {resource: n for resource, n in self._moved[key].items() if written.get(resource) != n}
+            if left:
+                self._moved[key] = left
+            else:
                 del self._moved[key]
 
     async def close(self) -> None:

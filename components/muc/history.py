@@ -14,10 +14,13 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import BODY, Stanza, qname
 
-from .names import MUC
+from .names import MUC, OCCUPANT_ID_KEY
 
 _MOST: Final = 100
 _MOST_OCTETS: Final = 1_000_000
+_ORIGIN_ID: Final = qname(ns.STANZA_ID, "origin-id")
+_ADDED: Final = frozenset((qname(ns.STANZA_ID, "stanza-id"), qname(ns.DELAY, "delay"), OCCUPANT_ID_KEY))
+"""What the room, or whoever sends something again, adds to a message."""
 _SUBJECT: Final = qname(ns.CLIENT, "subject")
 _THREAD: Final = qname(ns.CLIENT, "thread")
 
@@ -83,12 +86,17 @@ def is_subject(message: Stanza) -> bool:
     return _SUBJECT in keys and BODY not in keys and _THREAD not in keys
 
 
+def _content(message: Stanza) -> list[bytes]:
+    return [message.parse(child).to_bytes() for child in message.children if child.key not in _ADDED]
+
+
 class History:
     """The newest messages, in their order; what is older is in the log alone."""
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque()
         self._octets = 0
+        self._origins: dict[str, Entry] = {}
         self.floor = 0
         """The number of the newest message that is not here any more."""
 
@@ -100,9 +108,11 @@ class History:
         entry = Entry(n, at, stanza)
         self._entries.append(entry)
         self._octets += entry.size
+        if _ORIGIN_ID in stanza.keys:
+            self._origins[stanza.attribute(_ORIGIN_ID, "id")] = entry
         while len(self._entries) > _MOST or (self._octets > _MOST_OCTETS and len(self._entries) > 1):
             oldest = self._entries.popleft()
-            self._octets -= oldest.size
+            self._forget(oldest)
             self.floor = oldest.n
 
     def discard(self, n: int) -> None:
@@ -110,8 +120,22 @@ class History:
         for entry in self._entries:
             if entry.n == n:
                 self._entries.remove(entry)
-                self._octets -= entry.size
+                self._forget(entry)
                 return
+
+    def _forget(self, entry: Entry) -> None:
+        self._octets -= entry.size
+        id = entry.stanza.attribute(_ORIGIN_ID, "id")
+        if self._origins.get(id) is entry:
+            del self._origins[id]
+
+    def same(self, message: Stanza, occupant: str) -> Entry | None:
+        """The message itself, if it is here already: its sender, who has this occupant id, sends it again because the
+        server crashed before it could tell that it has it (XEP-0198 §5). Known by its origin-id and its content."""
+        entry = self._origins.get(message.attribute(_ORIGIN_ID, "id")) if self._origins else None
+        if entry is None or entry.stanza.attribute(OCCUPANT_ID_KEY, "id") != occupant:
+            return None
+        return entry if _content(entry.stanza) == _content(message) else None
 
     def after(self, n: int) -> list[Entry]:
         """The messages with a higher number, less the subjects."""

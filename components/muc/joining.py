@@ -151,7 +151,7 @@ def _show_others(room: Room, session: JID, occupant: Occupant) -> None:
     with_jid = room.config.non_anonymous or occupant.role is Role.MODERATOR
     for other in room.occupants:
         if other.nick != occupant.nick and room.is_shown(other.role):
-            room.send(room.shown(other, with_jid=with_jid).stamped(to=session))
+            room.send(room.shown(other, with_jid=with_jid).addressed(session))
     if not room.is_shown(Role.NONE):
         return
     for jid, entry in room.affiliates.items():

@@ -74,6 +74,11 @@ def restore(room: Room, state: bytes, affiliations: Iterable[RoomAffiliation]) -
     }
 
 
+def config(state: bytes) -> Config:
+    """How the room is configured whose state this is."""
+    return _ROOM.decode(state).config
+
+
 def occupants(room: Room) -> bytes:
     """Who is in the room."""
     return msgspec.json.encode(

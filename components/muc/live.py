@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -174,7 +174,7 @@ class LiveRoom:
         members = self.room.affiliates
         _ = stanza.children  # found once, for all copies share them
         for jid in copies.to:
-            delivery = await send(stanza.stamped(to=jid))
+            delivery = await send(stanza.addressed(jid))
             if n and jid.bare in members:
                 self._track(jid, n, delivery)
 
@@ -189,12 +189,16 @@ class LiveRoom:
         if delivery.seen:
             self._moved(self.room.jid, session, n)
 
-    async def deliver(self, stanza: Stanza, session: JID, n: int) -> Awaitable[None] | None:
-        """Send one message of the log, past the order of the turns; what is to be awaited before many more are sent."""
+    async def deliver(self, stanza: Stanza, session: JID, n: int) -> Delivery | None:
+        """Send one message of the log, past the order of the turns."""
         delivery = await self._port.send(stanza.stamped(to=session))
         self._track(session, n, delivery)
-        if delivery is None:
-            return None
-        standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        delivery.when_standing(lambda: None if standing.done() else standing.set_result(None))
-        return standing
+        return delivery
+
+
+async def arrival(delivery: Delivery) -> None:
+    """Ask for it, and wait until it is safe."""
+    standing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    delivery.when_standing(lambda: None if standing.done() else standing.set_result(None))
+    delivery.hurry()
+    await standing

@@ -48,6 +48,10 @@ def speak(room: Room, stanza: Stanza) -> None:
     elif occupant.role < Role.PARTICIPANT:
         raise StanzaError("forbidden", "You have no voice.")
     room.count(occupant, len(stanza.payload))
+    again = room.history.same(stanza, occupant.id)
+    if again is not None:  # who sends it again is shown it as it was
+        room.send(again.stanza.stamped(to=stanza.sender))
+        return
     message = as_occupant(room, occupant, stanza)
     n = 0
     if room.logs and (changes_subject or is_worth_keeping(message)):

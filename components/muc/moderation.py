@@ -59,6 +59,8 @@ def retract(room: Room, stanza: Stanza, n: int, original: bytes) -> None:
     own = logged.stanza.child(OCCUPANT_ID, "occupant-id") if logged is not None else None
     if logged is None or author is None or own is None or author.get("id") != own.get("id"):
         return
+    if message.child(retraction.NS, "retracted") is not None:
+        return  # the tombstone of a moderator stays
     room.history.discard(n)
     room.turn.logged = replace(logged, entombed=((n, _tombstone(room, message)),))
 

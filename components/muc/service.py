@@ -19,6 +19,7 @@ import structlog
 from xmpp_server.port import Component, ComponentOptions, Port
 from xmpp_server.protocol import retraction
 from xmpp_server.protocol.archive_ids import ArchiveIds
+from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza, qname
@@ -30,10 +31,10 @@ from xmpp_server.storage.secrets import Secrets
 from xmpp_server.util.limits import Allowance
 from xmpp_server.util.tasks import keep
 
-from . import archive, joining, keeping, moderation, presence, service_disco
+from . import archive, joining, keeping, moderation, presence, search, service_disco
 from .cursors import Cursors
 from .history import Entry
-from .live import LiveRoom
+from .live import LiveRoom, arrival
 from .names import JOIN, MODERATE
 from .notices import Listener, notice
 from .privileges import Affiliation
@@ -44,6 +45,7 @@ _log = structlog.get_logger()
 
 _NUMBER = msgspec.Meta(ge=1)
 _MODERATE: Final = qname(MODERATE, "moderate")
+_SEARCH: Final = qname(search.NS, "search")
 _IN_MEMORY: Final = 100  # messages of the log that a room is brought with
 _AT_ONCE: Final = 50  # messages for one who was away, until he has acknowledged them
 _PATIENCE: Final = 60.0  # seconds to wait for that
@@ -58,6 +60,8 @@ class MucOptions(ComponentOptions, frozen=True):
     subdomain: str = "conference"
     create: Literal["local", "anyone", "admins"] = "local"
     """Who may make rooms: the accounts of the host, anybody, or the host's administrators."""
+    searches_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 60
+    """So many searches for rooms by one account; 0: none, and no room is found that way."""
     rooms_per_hour: Annotated[int, msgspec.Meta(ge=0)] = 20
     """So many rooms one account makes in an hour; 0: as many as it likes."""
     occupants: Annotated[int, _NUMBER] = 1024
@@ -102,15 +106,22 @@ class Muc(Component):
         self._occupant_key: bytes
         self._archive: archive.RoomArchive
         self._created = self._allowance()
+        self._searched = self._search_allowance()
 
     def _allowance(self) -> Allowance:
         return Allowance(time.monotonic, count=self.options.rooms_per_hour or 1, period=3600)
+
+    def _search_allowance(self) -> Allowance:
+        return Allowance(time.monotonic, count=self.options.searches_per_minute or 1, period=60)
 
     def reconfigure(self, options: MucOptions) -> None:
         """Take new options without a restart; rooms take theirs when they are brought next."""
         if options.rooms_per_hour != self.options.rooms_per_hour:
             self.options = options
             self._created = self._allowance()
+        if options.searches_per_minute != self.options.searches_per_minute:
+            self.options = options
+            self._searched = self._search_allowance()
         self.options = options
 
     # -- start and stop
@@ -210,10 +221,25 @@ class Muc(Component):
 
     async def _to_service(self, stanza: Stanza) -> None:
         if stanza.name == "iq" and stanza.type in ("get", "set"):
-            answer = await service_disco.answer(self._rooms, stanza, archive=self.options.archive)
+            options = self.options
+            if options.searches_per_minute and stanza.type == "get" and stanza.keys == [_SEARCH]:
+                answer: tuple[Element, ...] = (await self._search(stanza),)
+            else:
+                searched = bool(options.searches_per_minute)
+                answer = await service_disco.answer(self._rooms, stanza, archive=options.archive, search=searched)
             await self._port.send(stanza.result(*answer))
         elif stanza.name == "message" and stanza.type not in ("error", "headline"):
             raise StanzaError("service-unavailable")
+
+    async def _search(self, stanza: Stanza) -> Element:
+        assert stanza.sender is not None
+        if not self._searched.take(str(stanza.sender.bare)):
+            raise search.too_often()
+        return await search.search(self._rooms, self._port.jid.domain, stanza.parse(stanza.children[0]), self._users)
+
+    def _users(self, room: JID) -> int:
+        live = self._live.get(room)
+        return len(live.room.occupants) if live is not None else 0
 
     async def _nowhere(self, stanza: Stanza) -> None:
         """To a room that does not exist."""
@@ -378,17 +404,17 @@ class Muc(Component):
         found = await log.page(room.jid, Matching(low=after), limit=_AT_ONCE)
         if not found:
             return room.history.floor
-        standing = None
+        delivery = None
         for message in await log.load(room.jid, Matching(low=after), found[0].n, found[-1].n):
             if session not in room.behind:
                 break
             entry = Entry(message.n, message.at, keeping.read(message.stanza))
             if not entry.is_subject:
-                standing = await live.deliver(entry.late(room.jid), session, entry.n)
-        if standing is not None:
+                delivery = await live.deliver(entry.late(room.jid), session, entry.n)
+        if delivery is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE):
-                    await standing
+                    await arrival(delivery)
         return found[-1].n
 
     def _used(self, live: LiveRoom) -> _Use:

@@ -13,6 +13,7 @@ from xmpp_server.storage.rooms import Rooms
 
 from .disco import ALWAYS, LOGGED
 from .names import PING
+from .search import NS as SEARCH
 
 _INFO: Final = qname(ns.DISCO_INFO, "query")
 _ITEMS: Final = qname(ns.DISCO_ITEMS, "query")
@@ -20,7 +21,7 @@ _PING: Final = qname(PING, "ping")
 _MOST: Final = 200
 
 
-async def answer(rooms: Rooms, stanza: Stanza, *, archive: bool) -> tuple[Element, ...]:
+async def answer(rooms: Rooms, stanza: Stanza, *, archive: bool, search: bool) -> tuple[Element, ...]:
     """The payload of the answer. Raises StanzaError service-unavailable for what nobody answers here."""
     assert stanza.to is not None
     if len(stanza.children) != 1:
@@ -33,7 +34,8 @@ async def answer(rooms: Rooms, stanza: Stanza, *, archive: bool) -> tuple[Elemen
         if query.get("node"):
             raise StanzaError("item-not-found")
         identity = Identity("conference", "text", name="Groups")
-        return (Info.of((identity,), (*ALWAYS, rsm.NS, *(LOGGED if archive else ()))).element(),)
+        features = (*ALWAYS, rsm.NS, *(LOGGED if archive else ()), *((SEARCH,) if search else ()))
+        return (Info.of((identity,), features).element(),)
     if stanza.type == "get" and key == _ITEMS:
         if query.get("node"):
             raise StanzaError("item-not-found")

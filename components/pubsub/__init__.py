@@ -46,6 +46,7 @@ class ServiceFace:
     auto_creates = False
     names_publishers = True
     knows_presence = False
+    octets = 0
 
     def __init__(self, port: Port, options: PubSubOptions) -> None:
         self._port = port
@@ -66,6 +67,10 @@ class ServiceFace:
     async def groups(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str] | None]:
         """None: nodes for those who see presence, or are in a group, are for nobody who has no affiliation."""
         return {}
+
+    async def blocked(self, owner: JID, jids: Iterable[JID]) -> Collection[JID]:
+        """Nobody: there are outcasts for that."""
+        return ()
 
     async def shows(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str]]:
         """Nothing is known."""
@@ -117,6 +122,8 @@ class Service(Component):
             if form is None or stanza.to != self._port.jid or stanza.sender is None:
                 raise StanzaError("service-unavailable")
             await self._requests.approvals.answered(self._port.jid, form, stanza.sender)
+        elif stanza.name == "message" and stanza.to == self._port.jid:
+            await self.engine.notifications.bounced(self._port.jid, stanza)
         return None
 
     async def _answer(self, stanza: Stanza) -> tuple[Element, ...]:

@@ -1,6 +1,6 @@
 """A device of somebody: a client that speaks XEP-0198 exactly, sends again what was not acknowledged as Conversations
-and Gajim do (same id and origin-id, every other one with a `<delay/>`), shows a stanza-id once, and with an archive
-asks for what it missed (XEP-0313) before it shows what came meanwhile."""
+and Gajim do (same id and origin-id, with a `<delay/>`), shows a stanza-id once, and with an archive asks for what it
+missed (XEP-0313) before it shows what came meanwhile."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Sent:
     def xml(self) -> str:
         """To be sent now."""
         origin = f"<origin-id xmlns='urn:xmpp:sid:0' id='{self.id}'/>"
-        delay = _DELAY if self.tried and self.number % 2 else ""
+        delay = _DELAY if self.tried else ""
         self.tried = True
         return f"<message to='{self.to}' type='chat' id='{self.id}'><body>{self.text}</body>{origin}{delay}</message>"
 

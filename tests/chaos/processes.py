@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -31,6 +32,10 @@ addresses = ["{address}"]
 [listen.c2s]
 port = {port}
 [listen.direct_tls]
+enabled = false
+[listen.http]
+enabled = false
+[listen.https]
 enabled = false
 [tls]
 starttls = "optional"
@@ -155,3 +160,12 @@ class PostgreSQL:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((ADDRESS, port)) == 0
+
+
+def free_port() -> int:
+    """Below those that the system gives to others, for it has to be free whenever the server comes back."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((ADDRESS, port))
+            return port

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 from argparse import Namespace
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from tests.server.running import ADDRESS, PASSWORD
+from tests.server.running import PASSWORD
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.migrate import migrate
 from xmpp_server.storage.store import Store
@@ -25,11 +24,11 @@ from .disk import Disk
 from .journal import Journal
 from .links import Links
 from .plan import Plan, Round, Trouble
-from .processes import PostgreSQL, Server
+from .processes import PostgreSQL, Server, free_port
 
 _REST: Final = 30.0  # seconds until all must be quiet
 _SILENCE: Final = 0.5  # seconds in which nothing more may come
-_EVERY: Final = 10  # rounds between two comparisons
+_EVERY: Final = 20  # rounds between two comparisons
 _TALKS: Final = 4  # conversations of each device
 _PATIENCE: Final = 2.0  # seconds for which a point is waited for
 
@@ -50,7 +49,7 @@ class Chaos:
         database = folder / "chaos.sqlite"
         self._disk = Disk(folder, database) if self._postgresql is None else None
         self._url = self._postgresql.url if self._postgresql else f"sqlite:///{database}"
-        self._port = _free_port()
+        self._port = free_port()
         self._server = Server(folder, self._url, self._port, self._preloaded(), archive=plan.archive)
         self._devices: list[Device] = []
         self._talks: list[tuple[Device, str]] = []
@@ -213,12 +212,3 @@ class Chaos:
         self._talking = True
         await self._server.kill()
         return findings
-
-
-def _free_port() -> int:
-    """Below those that the system gives to others, for it has to be free whenever the server comes back."""
-    while True:
-        port = random.randrange(20_000, 30_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind((ADDRESS, port))
-            return port

@@ -8,14 +8,15 @@ from itertools import count
 from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from components.muc import joining, presence
+from components.muc import joining, keeping, presence
 from components.muc.names import ADMIN, MUC, OWNER, USER
 from components.muc.privileges import Affiliation, Role
 from components.muc.room import Affiliate, Bounds, Room
-from components.muc.turn import Copies, Turn
+from components.muc.turn import Changed, Copies, Turn
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import BODY, Stanza
+from xmpp_server.storage.rooms import RoomAffiliation
 
 ROOM = JID.parse("cave@conference.localhost")
 PEOPLE = ("crone", "hag", "witch", "hecate")
@@ -50,19 +51,40 @@ class RoomMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.room = Room(ROOM, Surroundings(), Bounds(occupants=3, burst=1_000_000))
+        self.surroundings = Surroundings()
+        self.room = self.empty()
         self.room.affiliates[FOUNDER.bare] = Affiliate(Affiliation.OWNER)
         self.room.config = self.room.config.__class__(persistent=True)
+        self.state = b""
+        self.affiliations: dict[JID, RoomAffiliation] = {}
+        """What was written of the room."""
+        self.write(Turn(changed=Changed.ROOM | Changed.AFFILIATIONS, accounts={FOUNDER.bare}))
         self.inside: dict[JID, JID] = {}
         """By session, the address that it was last told to be its own."""
         self.heard: dict[JID, list[str]] = {}
         self.said: list[str] = []
         self.since: dict[JID, int] = {}
 
+    def empty(self) -> Room:
+        return Room(ROOM, self.surroundings, Bounds(occupants=3, burst=1_000_000))
+
+    def write(self, turn: Turn) -> None:
+        """As the service does it, before anything is sent."""
+        if not turn.changed:
+            return
+        change = keeping.change(self.room, turn.changed, turn.accounts)
+        if change.state is not None:
+            self.state = change.state
+        for entry in change.affiliated:
+            self.affiliations[entry.account] = entry
+        for jid in change.removed:
+            self.affiliations.pop(jid, None)
+
     def act(self, stanza: Stanza) -> None:
         self.take(self.room.receive(stanza))
 
     def take(self, turn: Turn) -> None:
+        self.write(turn)
         for item in turn.sends:
             stanza = item.stanza if isinstance(item, Copies) else item
             for to in item.to if isinstance(item, Copies) else (item.to,):
@@ -116,6 +138,19 @@ class RoomMachine(RuleBasedStateMachine):
     @rule(session=sessions)
     def be_lost(self, session: JID) -> None:
         self.take(self.room.act(lambda: presence.lose(self.room, session)))
+
+    @rule(graceful=strategies.booleans())
+    def start_anew(self, graceful: bool) -> None:
+        """What counts was written. After a stop people are in the room as before; after a crash nobody is."""
+        before, self.room = self.room, self.empty()
+        keeping.restore(self.room, self.state, self.affiliations.values())
+        self.room.last = before.last
+        assert self.room.affiliates == before.affiliates
+        assert self.room.config == before.config
+        if graceful:
+            keeping.seat(self.room, keeping.occupants(before))
+        else:
+            self.inside.clear()
 
     @rule(session=sessions)
     def speak(self, session: JID) -> None:

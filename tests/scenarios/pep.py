@@ -10,6 +10,7 @@ from .world import Client, World
 
 PUBSUB = "http://jabber.org/protocol/pubsub"
 EVENT = "http://jabber.org/protocol/pubsub#event"
+_CLIENT = "https://client.example"
 _OPTIONS = "http://jabber.org/protocol/pubsub#publish-options"
 
 
@@ -42,12 +43,21 @@ async def items(client: Client, node: str, to: str = "") -> dict[str, Element]:
     return {item.get("id"): next(iter(item)) for item in listed}
 
 
+def presence_with(*nodes: str) -> str:
+    """The presence of a client that wants to be told of these nodes."""
+    return f"<presence>{Caps.of(_CLIENT, _wanting(*nodes)).element().to_bytes().decode()}</presence>"
+
+
+def _wanting(*nodes: str) -> Info:
+    return Info((Identity("client", "pc", name="test"),), tuple(f"{node}+notify" for node in nodes))
+
+
 async def login_with(world: World, address: str, *nodes: str) -> Client:
-    """A client that wants to be told of these nodes."""
-    info = Info((Identity("client", "pc", name="test"),), tuple(f"{node}+notify" for node in nodes))
-    caps = Caps.of("https://client.example", info)
+    """A client that wants to be told of these nodes, and has read what it was told."""
+    info = _wanting(*nodes)
+    caps = Caps.of(_CLIENT, info)
     client = await world.connect(address)
-    client.send(f"<presence>{caps.element().to_bytes().decode()}</presence>")
+    client.send(presence_with(*nodes))
     await world.settle()
     if client.session.interests is None:
         query = Info(info.identities, info.features, (), caps.disco_node).element().to_bytes().decode()

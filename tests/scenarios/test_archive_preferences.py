@@ -7,8 +7,8 @@ import pytest
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import Element
 
+from .archive import JULIET, ROMEO, couple, query, stanza_ids
 from .conftest import HOSTS, MakeWorld
-from .test_archive import JULIET, ROMEO, couple, query, stanza_ids
 from .world import Client, World
 
 

@@ -76,6 +76,16 @@ async def test_an_account_is_told_to_those_who_may_see_its_presence(
     assert (b"service-unavailable" in answer.to_bytes()) is not told
 
 
+async def test_a_subscription_that_is_being_taken_away_counts_no_more(world: World) -> None:
+    romeo = await world.login("romeo@localhost/orchard")
+    juliet = await world.login("juliet@localhost/balcony")
+    await world.subscribe("romeo@localhost", "juliet@localhost")
+    await world.subscribe("juliet@localhost", "romeo@localhost")
+    romeo.send("<presence type='unsubscribed' to='juliet@localhost'/>")
+    answer = await juliet.request("get", "<query xmlns='http://jabber.org/protocol/disco#info'/>", "romeo@localhost")
+    assert answer.get("type") == "error"
+
+
 async def test_who_may_not_know_cannot_tell_whether_an_account_exists(world: World) -> None:
     """§8 rules 1.1 and 2.1, for info and items, with a node and without one"""
     await world.login("juliet@capulet.example/balcony")

@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from xmpp_server.protocol.element import Element
+from xmpp_server.routing.pep import Pep
+
+from .pep import login_with, presence_with
 from .world import World
 
 
@@ -44,3 +48,35 @@ async def test_it_takes_no_more_queries_with_many_contacts_than_with_one(
     few = count_reads()
     await world.login("juliet@localhost/balcony")
     assert 0 < count_reads() <= few + 1  # one for all who are away together, if anybody is
+
+
+async def test_it_takes_no_more_queries_for_the_nodes_of_many_contacts(
+    world: World, count_reads: Callable[[], int]
+) -> None:
+    """Two for the last items of all nodes of all contacts (XEP-0163 §4.3.4)."""
+    nodes = [f"urn:example:{number}" for number in range(5)]
+    for contacts, user in ((1, "romeo"), (200, "juliet")):
+        for number in range(contacts):
+            contact = await world.account(f"contact{number}@localhost")
+            await world.subscribe(f"{user}@localhost", str(contact))
+            for node in nodes if user == "romeo" or number else ():
+                await pep(world).publish(contact, node, "1", Element("x:y", "x"), {})
+    counts = []
+    for user in ("romeo", "romeo", "juliet"):  # the first is asked what it can do
+        await world.settle()
+        count_reads()
+        client = await login_with(world, f"{user}@localhost/{len(counts)}", *nodes)
+        counts.append(count_reads())
+        await client.disconnect()
+    assert 0 < counts[2] <= counts[1]
+    late = await world.connect("juliet@localhost/late")
+    late.send(presence_with(*nodes))
+    await world.settle()
+    late.forget("presence")
+    assert sum(stanza.name == "message" for stanza in late.inbox) == 200 * len(nodes)
+
+
+def pep(world: World) -> Pep:
+    found = world.core.router.hosts["localhost"].pep
+    assert found is not None
+    return found

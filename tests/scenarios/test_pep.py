@@ -144,3 +144,22 @@ async def test_an_account_says_that_it_does_personal_eventing(world: World) -> N
     assert {f"{NS}#publish-options", f"{NS}#config-node-max", f"{NS}#persistent-items", f"{NS}#multi-items"} <= {
         child.get("var") for child in query
     }
+
+
+async def test_who_begins_to_see_the_presence_of_somebody_gets_the_last_items(world: World) -> None:
+    romeo = await world.login("romeo@localhost/orchard")
+    juliet = await world.login("juliet@localhost/balcony")
+    wants(juliet, "tune")
+    await publish(romeo, "tune", "current")
+    await publish(romeo, "mood", "current")
+    juliet.send("<presence to='romeo@localhost' type='subscribe'/>")
+    await world.settle()
+    juliet.send("<presence to='romeo@localhost' type='subscribed'/>")  # which is for nothing
+    await world.settle()
+    juliet.inbox.clear()
+    romeo.send("<presence to='juliet@localhost' type='subscribed'/>")
+    await world.settle()
+    told = [stanza for stanza in juliet.inbox if stanza.name == "message"]
+    assert len(told) == 1
+    assert b"<items node='tune'><item id='current'>" in told[0].to_bytes()
+    assert not [stanza for stanza in romeo.inbox if stanza.name == "message"]

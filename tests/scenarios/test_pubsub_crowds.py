@@ -9,16 +9,18 @@ import pytest
 import pytest_asyncio
 
 from components.pubsub import Service
+from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.forms import Field, Form
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.pubsub import notifications
+from xmpp_server.routing.host import Passage
 from xmpp_server.storage.pubsub import Relations
 from xmpp_server.storage.pubsub_tables import Subscription
 
 from .conftest import MakeWorld
 from .pubsub import ADMINS, SERVICE, affiliate, ask, create, refused, subscribe
-from .test_pep import condition, publish
+from .test_pep import condition, options, publish
 from .world import World
 
 HOST = JID.parse(SERVICE)
@@ -239,3 +241,53 @@ async def test_every_limit_has_its_error(
         "not-acceptable",
     )
     await ask(admin, "get", "<items node='news'/>")
+
+
+async def test_an_account_keeps_so_much_and_no_more(make_world: MakeWorld) -> None:
+    world = await make_world(ADMINS + "[modules.pep]\ntotal_bytes = 4000\nitems = 1000")
+    romeo = await world.login("romeo@localhost/orchard")
+    big = "x" * 1000
+    answers = [
+        await romeo.request(
+            "set",
+            f"<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='n{number}'>"
+            f"<item><x xmlns='x:y'>{big}</x></item></publish></pubsub>",
+        )
+        for number in range(6)
+    ]
+    assert [answer.get("type") for answer in answers] == ["result"] * 3 + ["error"] * 3
+    assert condition(answers[-1]) == ("resource-constraint",)
+    for number in range(40):  # in one node it is looked at every 16 items
+        last = await publish(romeo, "n1", str(number), more=options(max_items="1"))
+    assert last.get("type") == "result"
+    await romeo.request("set", "<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><delete node='n0'/></pubsub>")
+    assert (await publish(romeo, "n9", "1")).get("type") == "result"
+
+
+@pytest.mark.parametrize(
+    ("type", "reason", "stays"),
+    [
+        ("cancel", "service-unavailable", False),
+        ("modify", "gone", False),
+        ("wait", "remote-server-timeout", True),
+        ("cancel", "remote-server-not-found", True),
+    ],
+)
+async def test_who_cannot_be_reached_for_good_is_subscribed_no_more(
+    world: World, type: str, reason: str, stays: bool
+) -> None:
+    """XEP-0060 §12.3"""
+    admin = await world.login("admin@localhost/desk")
+    for node in ("news", "other"):
+        await create(admin, node)
+    await crowd(world, 1)
+    gone = JID.parse("s0@remote.example")
+    subscribed = Relations({gone: Subscription(gone, "x")}, most=9)
+    await world.store.pubsub.relate(HOST, "other", gone, lambda row: subscribed)
+    elsewhere = world.elsewhere()
+    await publish(admin, "news", "1", to=SERVICE)
+    error = elsewhere[0].error(StanzaError(reason, type=type))
+    await world.core.router.route(Passage(error))
+    await world.settle()
+    there = [node for node, _ in await world.store.pubsub.subscriptions(HOST, gone)]
+    assert there == (["news", "other"] if stays else ["other"])

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import pytest
 
 from xmpp_server.modules.pep import PersonalEventing
-from xmpp_server.protocol.caps import Caps
-from xmpp_server.protocol.disco import Identity, Info
 from xmpp_server.pubsub.requests import FEATURES
 
 from .conftest import MakeWorld
-from .pep import login_with
+from .pep import login_with, presence_with
 from .pubsub import (
     ADMINS,
     COMMANDS,
@@ -254,9 +252,8 @@ async def _presence(stage: Stage) -> None:
     await listener.receives_nothing()
     await stage.other.receives("<presence from='juliet@localhost/phone'/>")
     await stage.other.receives_nothing()
-    caps = Caps.of("https://client.example", Info((Identity("client", "pc", name="test"),), ("tune+notify",)))
     late = await stage.world.connect("juliet@localhost/tablet")
-    late.send(f"<presence>{caps.element().to_bytes().decode()}</presence>")
+    late.send(presence_with("tune"))
     await stage.world.settle()
     late.forget("presence")
     message = await late.receives(told("1", "tune"))

@@ -441,3 +441,45 @@ async def test_who_may_no_longer_read_is_told_nothing(world: World) -> None:
     await configure(admin, access_model="whitelist")
     await publish(admin, "news", "1", to=SERVICE)
     await juliet.receives_nothing()
+
+
+async def test_who_loses_access_by_the_roster_is_subscribed_no_more(world: World) -> None:
+    """XEP-0163 §7.1"""
+    await world.subscribe("romeo@localhost", "juliet@localhost")
+    romeo, juliet = await world.login("romeo@localhost/orchard"), await world.login("juliet@localhost/balcony")
+    await create(romeo, "n", ROMEO, access_model="presence")
+    await subscribe(juliet, "n", ROMEO)
+    romeo.send("<presence to='juliet@localhost' type='unsubscribed'/>")
+    await world.settle()
+    juliet.inbox.clear()
+    await publish(romeo, "n", "1")
+    await juliet.receives_nothing()
+    assert await listed(romeo, "<subscriptions node='n'/>", ROMEO, OWNER) == []
+
+
+async def test_who_is_blocked_is_told_nothing(world: World) -> None:
+    romeo, juliet = await world.login("romeo@localhost/orchard"), await world.login("juliet@localhost/balcony")
+    await create(romeo, "n", ROMEO, access_model="open")
+    await subscribe(juliet, "n", ROMEO)
+    await romeo.request("set", "<block xmlns='urn:xmpp:blocking'><item jid='juliet@localhost'/></block>")
+    await publish(romeo, "n", "1")
+    await juliet.receives_nothing()
+
+
+async def test_clients_that_want_it_are_told_instead_of_the_bare_address_that_subscribed(world: World) -> None:
+    """XEP-0163 §4.3.3"""
+    await world.subscribe("romeo@localhost", "juliet@localhost")
+    romeo, juliet = await world.login("romeo@localhost/orchard"), await world.login("juliet@localhost/balcony")
+    other = await world.login("juliet@localhost/phone")
+    juliet.inbox.clear()
+    await create(romeo, "n", ROMEO, access_model="open")
+    await ask(juliet, "set", subscription(juliet, "n", jid="juliet@localhost"), ROMEO)
+    await publish(romeo, "n", "1")
+    for client in (juliet, other):
+        await client.receives(told("1", "n"))
+    juliet.session.interests = frozenset({"n"})
+    await publish(romeo, "n", "2")
+    message = await juliet.receives(told("2", "n"))
+    assert message.get("to") == juliet.jid
+    await juliet.receives_nothing()
+    await other.receives_nothing()

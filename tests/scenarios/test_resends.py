@@ -204,6 +204,17 @@ async def test_what_waits_and_is_sent_again_after_a_crash_waits_once_and_in_its_
     assert texts(juliet) == ["1", "2", "3", "4"]
 
 
+async def test_nothing_goes_by_what_is_looked_for_because_it_may_be_sent_again(world: World) -> None:
+    juliet = await world.login("juliet@localhost/balcony")
+    romeo = await world.login("romeo@localhost/orchard")
+    crash(world)  # the archives are not known yet
+    romeo.send("".join(say(str(number), f"o{number}", more=DELAY if number % 2 else "") for number in range(10)))
+    await world.settle()
+    assert texts(juliet) == [str(number) for number in range(10)]
+    rows = await world.store.archive.page(JULIET, Matching(), limit=20)
+    assert len(rows) in (0, 10)
+
+
 @pytest.mark.parametrize("more", ["", DELAY])
 async def test_an_id_alone_makes_no_message_the_same(world: World, more: str) -> None:
     juliet = await world.login("juliet@localhost/balcony")

@@ -9,8 +9,8 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Child, Stanza, qname
 
+from .archive import JULIET, ROMEO, Answer, couple, query
 from .conftest import HOSTS, MakeWorld
-from .test_archive import JULIET, ROMEO, Answer, couple, query
 from .world import Client, World
 
 NS = "urn:xmpp:message-retract:1"

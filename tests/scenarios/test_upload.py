@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from xmpp_server.config import ConfigError
 from xmpp_server.protocol.delay import format_time, parse_time
 from xmpp_server.protocol.disco import Info
 from xmpp_server.protocol.element import Element
@@ -190,3 +191,17 @@ async def test_an_ephemeral_file_that_would_be_gone_already_gets_no_slot(romeo: 
 
     await slot(romeo, until(now + DAY))
     assert (await refused(romeo, until(now - DAY)))[1] == "not-acceptable"
+
+
+@pytest.mark.parametrize(
+    ("options", "mistake"),
+    [
+        ('s3_bucket = "a"\ns3_endpoint = "s3.example"', "s3_endpoint: expected a URL"),
+        ('s3_bucket = "a"\ns3_access_key = "b"', "s3_access_key: expected together with s3_secret_key"),
+        ("s3_direct = true", "s3_direct: expected together with s3_bucket"),
+        ("slots_seconds = 0", "slots_seconds"),
+    ],
+)
+async def test_options_that_cannot_work_are_mistakes(make_world: MakeWorld, options: str, mistake: str) -> None:
+    with pytest.raises(ConfigError, match=mistake):
+        await make_world(f"{HOSTS}[components.http_upload]\n{options}")

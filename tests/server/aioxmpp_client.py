@@ -45,11 +45,15 @@ class Client:
             override_peer=[(host, int(port), connectors[tls]())],
             max_initial_attempts=1,
         )
+        self.said = []  # messages with what tells whether they were acknowledged
+        self.client.on_stream_established.connect(self.say_again)
         summon = self.client.summon
         self.roster = summon(aioxmpp.RosterClient)
         self.blocking = summon(aioxmpp.BlockingClient)
         self.carbons = summon(aioxmpp.CarbonsClient)
         self.disco = summon(aioxmpp.DiscoClient)
+        self.muc = summon(aioxmpp.MUCClient)
+        self.rooms = {}
         self.receipts = summon(aioxmpp.DeliveryReceiptsService)
         presence = summon(aioxmpp.PresenceClient)
         messages = summon(aioxmpp.dispatcher.SimpleMessageDispatcher)
@@ -72,9 +76,35 @@ class Client:
             tell("error", jid=str(message.from_), condition=message.error.condition.name)
         elif message.body:
             delay = message.xep0203_delay[0].stamp.isoformat() if message.xep0203_delay else ""
-            tell("message", sender=str(message.from_), body=message.body.any(), delay=delay)
+            ids = [each.id_ for each in message.xep0359_stanza_ids]
+            tell(
+                "message",
+                sender=str(message.from_),
+                body=message.body.any(),
+                delay=delay,
+                stanza_id=ids[0] if ids else "",
+            )
             if message.xep0184_request_receipt:
                 self.client.enqueue(aioxmpp.mdr.compose_receipt(message))
+
+    def on_groupchat(self, message, member, source, **_):
+        if message.body:
+            tell("groupchat", nick=member.nick, body=message.body.any())
+
+    def say(self, message):
+        try:
+            token = self.client.enqueue(message)
+        except ConnectionError:  # `say_again` does
+            token = None
+        self.said.append((message, token))
+
+    def say_again(self):
+        """Send what was not acknowledged: a new session has begun, and aioxmpp forgets what it had sent."""
+        acknowledged = aioxmpp.stream.StanzaState.ACKED
+        messages = [message for message, token in self.said if token is None or token.state != acknowledged]
+        self.said.clear()
+        for message in messages:
+            self.say(message)
 
     async def do(self, command):
         what = command.pop("do")
@@ -88,6 +118,22 @@ class Client:
                 lambda state, _: state.name == "DELIVERED_TO_RECIPIENT" and tell("receipt", body=command["body"])
             )
             self.client.enqueue(message)
+        elif what == "join":
+            room, joined = self.muc.join(jid, command["nick"], history=aioxmpp.muc.xso.History(maxstanzas=0))
+            room.on_message.connect(self.on_groupchat)
+            self.rooms[jid] = room
+            await joined
+        elif what == "say_in_room":
+            message = aioxmpp.Message(to=jid, type_=aioxmpp.MessageType.GROUPCHAT)
+            message.body[None] = command["body"]
+            self.rooms[jid].send_message(message)
+        elif what == "say":
+            message = aioxmpp.Message(to=jid, type_=aioxmpp.MessageType.CHAT)
+            message.body[None] = command["body"]
+            message.autoset_id()
+            message.xep0359_origin_id = aioxmpp.misc.OriginID()
+            message.xep0359_origin_id.id_ = message.id_
+            self.say(message)
         elif what == "subscribe":
             await self.roster.set_entry(jid, name=command.get("name", ""))
             self.roster.subscribe(jid)

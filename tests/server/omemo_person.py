@@ -82,14 +82,19 @@ class OmemoPerson(Person):
         """Returns once the device's keys are published."""
         await asyncio.wait_for(self.plugin["xep_0384"].get_session_manager(), DEADLINE)
 
-    async def encrypted(self, to: str, text: str, version: str = LEGACY) -> Message:
-        """The message as it is sent, for all devices of the receiver and the sender's others."""
-        await self.plugin["xep_0384"].refresh_device_lists({JID(to)}, force_download=True)
+    async def encrypted(
+        self, to: str, text: str, version: str = LEGACY, *, members: frozenset[str] = frozenset()
+    ) -> Message:
+        """The message as it is sent, for all devices of the receiver and the sender's others; to a room, for those of
+        its members."""
+        receivers = members or frozenset({to})
+        await self.plugin["xep_0384"].refresh_device_lists({JID(each) for each in receivers}, force_download=True)
         manager = await self.plugin["xep_0384"].get_session_manager()
         plain = {version: text.encode() if version == LEGACY else _envelope(self.boundjid.bare, text)}
-        sealed, errors = await manager.encrypt(frozenset({to}), plain, [version])
+        sealed, errors = await manager.encrypt(receivers, plain, [version])
         assert not errors, errors
-        message = self.make_message(to, "You received a message encrypted with OMEMO.", mtype="chat")
+        message = self.make_message(to, "You received a message encrypted with OMEMO.")
+        message["type"] = "groupchat" if members else "chat"
         message.enable("store")
         for each in sealed:
             etree = oldmemo.etree if version == LEGACY else twomemo.etree
@@ -102,10 +107,10 @@ class OmemoPerson(Person):
         message.send()
         return str(message["id"])
 
-    async def decrypted(self, message: Message) -> str:
-        """What the message says."""
+    async def decrypted(self, message: Message, sender: str = "") -> str:
+        """What the message says. `sender` is the account that it is from, where its address is that of an occupant."""
         manager = await self.plugin["xep_0384"].get_session_manager()
-        sender = message["from"].bare
+        sender = sender or message["from"].bare
         found = message.xml.find(f"{{{OMEMO_2}}}encrypted")
         if found is not None:
             plain = (await manager.decrypt(twomemo.etree.parse_message(found, sender)))[0]

@@ -51,11 +51,11 @@ class Aioxmpp:
         self.tell(do=what, **command)
         await self.next("done", what=what)
 
-    async def next(self, event: str, **wanted: str) -> dict[str, Any]:
+    async def next(self, event: str, *, seconds: float = DEADLINE, **wanted: str) -> dict[str, Any]:
         """The next event of this name and with these values."""
         assert self.process.stdout is not None
         passed_over: list[str] = []
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(seconds):
             while line := await self.process.stdout.readline():
                 came: dict[str, Any] = json.loads(line)
                 if came["event"] == event and wanted.items() <= came.items():

@@ -39,8 +39,11 @@ addresses = ["{ADDRESS}"]
 [outside."{DOMAIN}"]
 secret = "fair is foul, and foul is fair"
 """
-INSIDE: Final = ("test_one_notice_of_a_message_names_the_members_who_are_away_and_those_who_are_mentioned",)
-"""What is for other parts of the same process."""
+INSIDE: Final = (
+    "test_one_notice_of_a_message_names_the_members_who_are_away_and_those_who_are_mentioned",
+    "test_who_is_in_a_room_is_told_outside_of_it_if_the_operator_wants_it_and_the_room_is_open",
+)
+"""What is for other parts of the same process, or has options of its own."""
 
 globals().update(
     {name: test for name, test in vars(scenarios).items() if name.startswith("test_") and name not in INSIDE}

@@ -7,87 +7,30 @@ import hashlib
 import os
 import resource
 import time
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import urlsplit
+from io import BytesIO
 from xml.etree import ElementTree
 
 import aiohttp
 import pytest
-import pytest_asyncio
 import slixmpp
 
-from components.http_upload import HttpUpload
 from components.http_upload import web as upload_web
 from xmpp_server.protocol.jid import JID
 
 from .conftest import LogIn, MakeServer
-from .person import Person
-from .running import ADDRESS, RunningServer
+from .running import RunningServer
+from .uploads import NS, begin, client, keep_up, plain, put, serve_plain, slot, status, until
 
-NS = "urn:xmpp:http:upload:0"
+__all__ = ["client"]
+
 HTML = b"<script>alert(1)</script>"
-
-
-@pytest_asyncio.fixture
-async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(20)) as client:
-        yield client
-
-
-async def slot(person: Person, name: str, size: int, type: str = "") -> tuple[str, dict[str, str]]:
-    person.register_plugin("xep_0363")
-    answer = await person.plugin["xep_0363"].request_slot(
-        slixmpp.JID("upload.localhost"), name, size, type or None, timeout=20
-    )
-    put = answer["http_upload_slot"]["put"]
-    header = put.xml.find(f"{{{NS}}}header")
-    return put["url"], {header.attrib["name"]: header.text}
-
-
-def plain(server: RunningServer, url: str) -> str:
-    return f"http://{ADDRESS}:{server.http_port}{urlsplit(url).path}"
 
 
 def kept(server: RunningServer) -> list[str]:
     """The files in the folder."""
     return sorted(file.name for file in (server.app.config.data / "uploads").iterdir())
-
-
-async def status(server: RunningServer, client: aiohttp.ClientSession, url: str) -> int:
-    async with client.get(plain(server, url)) as answer:
-        return answer.status
-
-
-async def keep_up(server: RunningServer) -> None:
-    """What the component does each minute."""
-    component = server.app.core.components.running["upload.localhost"]
-    assert isinstance(component, HttpUpload)
-    await component.keep_up()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-async def begin(
-    server: RunningServer, url: str, headers: dict[str, str], size: int
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A PUT whose body is still to come."""
-    reader, writer = await asyncio.open_connection(ADDRESS, server.http_port)
-    lines = [f"PUT {urlsplit(url).path} HTTP/1.1", "Host: a", f"Content-Length: {size}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    writer.write("\r\n".join([*lines, "", ""]).encode())
-    return reader, writer
-
-
-async def put(server: RunningServer, client: Any, url: str, headers: dict[str, str], data: Any) -> int:
-    async with client.put(plain(server, url), data=data, headers=headers, skip_auto_headers=["Content-Type"]) as answer:
-        return int(answer.status)
 
 
 async def test_what_is_uploaded_is_downloaded_whole_and_in_parts(
@@ -341,3 +284,16 @@ async def test_conditions_and_ranges_of_a_download_are_as_http_has_them(
         assert (answer.status, answer.headers["Content-Range"]) == (206, "bytes 1-2/256")
     for path in (url.rpartition("/")[0], url + "x", url.replace("a.png", "b.png")):
         assert await status(server, client, path) == 404
+
+
+async def test_what_slixmpps_plugin_uploads_is_the_same_on_the_other_side(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
+) -> None:
+    await serve_plain(server)
+    romeo, juliet = await log_in("romeo@localhost/orchard"), await log_in("juliet@localhost/balcony")
+    romeo.register_plugin("xep_0363")
+    data = os.urandom(3_000_000)
+    url = await romeo.plugin["xep_0363"].upload_file("a.jpg", len(data), input_file=BytesIO(data), timeout=20)
+    romeo.send_message(mto="juliet@localhost", mbody=url, mtype="chat")
+    async with client.get((await juliet.next("message"))["body"]) as answer:
+        assert hashlib.sha256(await answer.read()).digest() == hashlib.sha256(data).digest()

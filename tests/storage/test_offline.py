@@ -11,7 +11,11 @@ from xmpp_server.protocol.retraction import RETRACT, mark
 from xmpp_server.protocol.stanza import Child, Stanza
 from xmpp_server.storage.errors import NoSuchAccount
 from xmpp_server.storage.offline import Message, OfflineMessage
+from xmpp_server.storage.postgresql import PostgreSQLTransaction
+from xmpp_server.storage.sqlite import SQLiteTransaction
+from xmpp_server.storage.statement import Statement
 from xmpp_server.storage.store import Store
+from xmpp_server.storage.transaction import Transaction
 
 SENDER = JULIET.with_resource("balcony")
 
@@ -156,3 +160,32 @@ def retracting(account: JID, id: int, sender: JID, retracted: str) -> Message:
     child = Child(RETRACT, ["id", retracted], 0, len(payload))
     retraction = Stanza("message", sender.with_resource("y"), account, "chat", "r1", "", None, (child,), payload)
     return Message(account, id, sender, b"<message xmlns='jabber:client'/>", id, 2**60, retraction=retraction)
+
+
+async def test_who_waits_is_counted_again_when_the_quota_seems_to_be_reached(store: Store, romeo: JID) -> None:
+    """what went meanwhile makes room; what is known of one quota is no number for a larger one"""
+    assert await store.offline.keep([message(1, quota=3)]) == set()
+    assert await store.offline.keep([message(2, quota=3), message(3, quota=3), message(4, quota=3)]) == {(romeo, 4)}
+    await store.offline.delete([(romeo, 1)])
+    assert await store.offline.keep([message(5, quota=3), message(6, quota=3)]) == {(romeo, 6)}
+    assert await store.offline.keep([message(7, quota=1)]) == {(romeo, 7)}
+    assert await store.offline.keep([message(8, quota=4), message(9, quota=4)]) == {(romeo, 9)}
+    assert await store.offline.count(romeo) == 4
+
+
+async def test_those_who_wait_are_not_counted_for_each_message(
+    store: Store, romeo: JID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = 0
+    one = Transaction.one
+
+    async def counting(self: Transaction, statement: Statement, /, **values: object) -> object:
+        nonlocal counted
+        counted += "count" in statement.sqlite.sql
+        return await one(self, statement, **values)
+
+    for kind in (SQLiteTransaction, PostgreSQLTransaction):
+        monkeypatch.setattr(kind, "one", counting)
+    for number in range(1, 20):
+        assert await store.offline.keep([message(number, quota=1000)]) == set()
+    assert counted == 1

@@ -32,17 +32,18 @@ async def test_with_a_room_goes_all_that_belongs_to_it(store: Store) -> None:
     await store.rooms.remove(CAVE)
     assert await store.rooms.load(CAVE) is None
     assert await store.rooms.log.last(CAVE) == 0
-    assert await store.rooms.cursor(CAVE, HAG.with_resource("pda")) is None
+    assert await store.rooms.cursors(CAVE, HAG) == {}
 
 
-async def test_a_cursor_is_that_of_the_device_or_else_the_newest_of_the_account(store: Store) -> None:
+async def test_each_device_has_a_cursor_until_it_is_forgotten(store: Store) -> None:
     await made(store)
     pda, laptop = HAG.with_resource("pda"), HAG.with_resource("laptop")
     await store.rooms.move([(CAVE, pda, 5), (CAVE, laptop, 9)])
     await store.rooms.move([(CAVE, pda, 7)])
-    assert await store.rooms.cursor(CAVE, pda) == 7
-    assert await store.rooms.cursor(CAVE, HAG.with_resource("new")) == 9
-    assert await store.rooms.cursor(CAVE, CRONE.with_resource("x")) is None
+    assert await store.rooms.cursors(CAVE, HAG) == {"pda": 7, "laptop": 9}
+    assert await store.rooms.cursors(CAVE, CRONE) == {}
+    await store.rooms.forget_cursors(CAVE, HAG, ["pda", "other"])
+    assert await store.rooms.cursors(CAVE, HAG) == {"laptop": 9}
     await store.rooms.move([(JID.parse("gone@conference.localhost"), pda, 1)])
 
 

@@ -170,3 +170,16 @@ def test_a_child_without_a_namespace_has_its_name_alone_for_a_key() -> None:
     assert message.keys == ["x"]
     assert (message.children[0].ns, message.children[0].name) == ("", "x")
     assert message.has("", "x")
+
+
+@pytest.mark.parametrize("payload", [b"", b"<body>Hi</body>"])
+def test_one_for_many_is_written_as_if_it_were_for_each_alone(payload: bytes) -> None:
+    sender = JID.parse("cave@conference.localhost/it's")
+    stanza = Stanza("message", sender, None, "groupchat", "a<b", "de", {"x": "1"}, (), payload)
+    for text in ("romeo@localhost/o'r", "juliet@localhost"):
+        to = JID.parse(text)
+        assert stanza.addressed(to).to_bytes() == stanza.stamped(to=to).to_bytes()
+        assert stanza.addressed(to).to_bytes("urn:x") == stanza.stamped(to=to).to_bytes("urn:x")
+    more = stanza.addressed(to).with_child(Element("urn:x", "x"))
+    assert b"urn:x" in more.to_bytes(), "what is changed is written anew"
+    assert stanza.addressed(to).stamped(id="c").to_bytes() == stanza.stamped(to=to, id="c").to_bytes()

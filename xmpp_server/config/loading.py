@@ -124,9 +124,11 @@ def load(
             modules={name: _merged(known[name], shared[name], own[name]) for name in known},
             components={name: _merged(components[name], services[name], here[name]) for name in components},
         )
-    outside = {_domain(key, join("outside", key), mistakes): each for key, each in options.outside.items()}
+    outside = {
+        _domain(key, join("outside", key), mistakes): each for key, each in options.outside.items() if each.secret
+    }
     for key, each in options.outside.items():
-        if len(each.secret) < _SHORTEST_SECRET:
+        if 0 < len(each.secret) < _SHORTEST_SECRET:
             where = join(join("outside", key), "secret")
             mistakes.append(Mistake(where, f"expected {_SHORTEST_SECRET} characters at least"))
     if not mistakes:

@@ -241,7 +241,7 @@ class Outside(msgspec.Struct, frozen=True):
     connects to the port of `[listen.components]`."""
 
     secret: str = ""
-    """What it proves itself by: text that nobody can guess, of 16 characters at least."""
+    """What it proves itself by: text that nobody can guess, of 16 characters at least; empty: nobody connects."""
     title: str = ""
     """Its name in the host's list of services; empty: it is not listed."""
 

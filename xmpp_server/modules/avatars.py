@@ -66,7 +66,8 @@ class Avatars(Module):
         says_none = photo is not None and not photo.text.strip()
         if stanza.to is None:
             (self._without.add if says_none else self._without.discard)(session)
-        if (told is not None or hash) and not says_none:
+        # a room is told of no photo too, for those who see the occupant do not know its presence elsewhere
+        if (told is not None or hash or stanza.to is not None) and not says_none:
             passage.stanza = _stamped(hash, stanza)
 
     async def _show(self, jid: JID) -> None:

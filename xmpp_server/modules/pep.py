@@ -5,7 +5,16 @@ get the last items when they become available. Nodes of OMEMO keys are open unle
 is for contacts only counts as open (`open_nodes`): a key that the sender cannot read makes a message that cannot be
 read.
 
+What clients keep here by other specifications: nicknames (`http://jabber.org/protocol/nick`), vCard4
+(`urn:xmpp:vcard4`), keys of OpenPGP, whose secret part is for the user alone by default.
+
 XEP: 0163 (1.2.2) partial: notifications to contacts at other servers wait for federation
+XEP: 0172 (1.1) complete
+XEP: 0222 (1.0) complete
+XEP: 0223 (1.1.1) complete
+XEP: 0292 (0.12.0) complete
+XEP: 0373 (0.7.0) complete
+XEP: 0374 (0.2.0) complete
 """
 
 from __future__ import annotations
@@ -39,6 +48,7 @@ from xmpp_server.routing.pep import Published, Retracted
 from xmpp_server.routing.router import Router
 from xmpp_server.storage.pubsub import PubSub
 from xmpp_server.storage.pubsub_tables import Item
+from xmpp_server.util.tasks import keep
 
 _PEP: Final = frozenset(
     f"{NS}#{name}"
@@ -75,6 +85,8 @@ class PersonalEventingOptions(msgspec.Struct, frozen=True, forbid_unknown_fields
     """Items of one node, which is what `max` stands for."""
     item_bytes: Count = 262_144
     """Octets of one item."""
+    total_bytes: Count = 67_108_864
+    """Octets of all items of one account, within some items more."""
     subscribers: Count = 1000
     """Subscriptions at one node, besides contacts, who need none."""
     publishes_per_minute: Count = 600
@@ -103,6 +115,11 @@ class AccountFace:
         self._router = router
         self._accounts = accounts
         self.limits = options
+
+    @property
+    def octets(self) -> int:
+        """Of all nodes of an account."""
+        return self.limits.total_bytes
 
     def default(self, node: str) -> NodeConfig:
         """One item, for contacts; all bundles of OMEMO 2 stand in one node. Nodes that are for the user's own clients
@@ -139,6 +156,13 @@ class AccountFace:
             roster = account.roster.items
             shown = [jid for jid in jids if account.shows_presence_to(jid)]
             return {jid: roster[jid].groups if jid in roster else () for jid in shown}
+
+    async def blocked(self, owner: JID, jids: Iterable[JID]) -> Collection[JID]:
+        """By the account's blocklist (XEP-0191)."""
+        async with self._accounts.use(owner) as account:
+            if account is None or not account.blocked:
+                return ()
+            return [jid for jid in jids if blocks(account.blocked, owner, jid)]
 
     async def shows(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str]]:
         """Of accounts of ours that show it to the owner."""
@@ -186,7 +210,8 @@ class PersonalEventing(Module):
     """The publish-subscribe service of every account; `engine` is for other modules' codecs in the process."""
 
     name = "pep"
-    account_features = tuple(sorted(FEATURES | _PEP))
+    # COMPAT(Smack, 4.5): it asks the domain whether its users can have OMEMO and keep OpenPGP keys.
+    features = account_features = tuple(sorted(FEATURES | _PEP))
     Options = PersonalEventingOptions
 
     def __init__(
@@ -224,19 +249,36 @@ class PersonalEventing(Module):
             nodes = sorted(session.interests)
             await self.engine.notifications.tell_last_items(session.jid, nodes, known.account)
 
+    @on("presence_in")
+    def approved(self, passage: Passage) -> None:
+        """Somebody shows the account its presence from now on: the last items, for those of its clients that want
+        them."""
+        stanza, account = passage.stanza, passage.account
+        if stanza.type != "subscribed" or account is None or stanza.sender is None:
+            return
+        owner = stanza.sender.bare
+        for session in account.available():
+            if session.interests:
+                nodes = sorted(session.interests)
+                keep(self.engine.notifications.tell_last_items(session.jid, nodes, owner), "last items")
+
     @iq_set(COMMANDS, "command", Target.OWN, Target.ACCOUNT)
     async def command(self, request: Request) -> Element:
         """Who waits for an approval (XEP-0060 §8.7)."""
         return await self._requests.approvals.command(request.to, request.payload, request.sender)
 
     @on("message_in", Stage.GUARD)
-    def approval(self, passage: Passage) -> Awaitable[Verdict] | None:
-        """An owner's answer to a form that the account sent, which is for nobody else (XEP-0060 §8.6)."""
+    def answered(self, passage: Passage) -> Awaitable[Verdict] | None:
+        """A message to the account: a notification came back (XEP-0060 §12.3), or an owner answers a form that the
+        account sent (§8.6), which is for nobody else."""
         message = passage.stanza
-        form = self._requests.approvals.answer_in(message)
-        if form is None or message.to is None or not message.to.is_bare or message.sender is None:
+        to, sender = message.to, message.sender
+        if to is None or sender is None or not to.is_bare:
             return None
-        return self._approve(message.to, form, message.sender)
+        if message.type == "error":
+            return self.engine.notifications.bounced(to, message)
+        form = self._requests.approvals.answer_in(message)
+        return None if form is None else self._approve(to, form, sender)
 
     async def _approve(self, account: JID, form: Form, by: JID) -> Verdict:
         await self._requests.approvals.answered(account, form, by)

@@ -36,6 +36,7 @@ from xmpp_server.storage.secrets import Secrets
 
 _STANZA_ID: Final = qname(ns.STANZA_ID, "stanza-id")
 _BYTES: Final = 15
+_KEEP: Final = Fate.KEEP  # looking up a member is a call in Python 3.11
 
 
 class StanzaIds(Module):
@@ -69,7 +70,7 @@ class StanzaIds(Module):
     @on("message_in", Stage.LAST)
     def giving(self, passage: Passage) -> Coroutine[Any, Any, None] | None:
         """An id for what is kept, where there is no archive whose id it would be taken for."""
-        if ns.MAM in self._host.account_features or fate(passage.stanza) is not Fate.KEEP:
+        if fate(passage.stanza) is not _KEEP or ns.MAM in self._host.account_features:
             return None
         if not self._key:
             return self._give_first(passage)

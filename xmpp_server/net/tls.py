@@ -21,7 +21,7 @@ ALPN_CLIENT: Final = "xmpp-client"
 HANDSHAKE_LIMIT: Final = 64 * 1024
 """Bytes that a peer may send before the handshake is done; an honest one needs 2 KB, with a chain of its own 10 KB."""
 
-_BUSY: Final = 256  # connections that keep their BIOs
+_BUSY: Final = 1280  # connections that keep their BIOs: more than are in one room, which are written to in a row
 _KEPT: Final = 4096  # bytes that may pass a BIO that is kept: its buffer never shrinks
 _RECORD: Final = 16384  # the plaintext of a record, at most (RFC 8446 §5.1)
 

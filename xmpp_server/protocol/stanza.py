@@ -82,7 +82,7 @@ class Stanza:
     attributes, position of the start tag and of the end event for each child, and last the position of the payload.
     """
 
-    __slots__ = ("_children", "extra", "id", "keys", "lang", "name", "payload", "sender", "to", "type")
+    __slots__ = ("_around", "_children", "extra", "id", "keys", "lang", "name", "payload", "sender", "to", "type")
 
     def __init__(
         self,
@@ -104,6 +104,7 @@ class Stanza:
         self.lang = lang
         self.extra = extra
         self.payload = payload
+        self._around: tuple[bytes, bytes] | None = None
         self._children = children
         self.keys = children[:-1:4] if isinstance(children, list) else [child.key for child in children]
         """The qnames of the children, in their order; not to be changed."""
@@ -172,20 +173,27 @@ class Stanza:
     def to_bytes(self, xmlns: str = "") -> bytes:
         """The stanza as it is sent; `xmlns` names its namespace where the context does not (WebSocket, `<forwarded/>`,
         the archive)."""
+        to = self.to
+        if self._around is not None and to is not None and not xmlns:
+            before, after = self._around
+            return b"".join((before, to.xml.encode(), after))
         name = self.name
-        head = f"<{name} xmlns='{xmlns}'" if xmlns else f"<{name}"
+        before, after = self._tag(f"{name} xmlns='{xmlns}'" if xmlns else name)
+        receiver = f" to='{to.xml}'".encode() if to is not None else b""
+        if not self.payload:
+            return b"".join((before, receiver, after, b"/>"))
+        return b"".join((before, receiver, after, b">", self.payload, _END_TAGS[name]))
+
+    def _tag(self, name: str) -> tuple[bytes, bytes]:
+        """The start tag, but for `to` and its end: what stands before it, and after it."""
         type = f" type='{attribute(self.type)}'" if self.type else ""
         id = f" id='{attribute(self.id)}'" if self.id else ""
-        to = self.to
-        receiver = f" to='{to.xml}'" if to is not None else ""
         sender = self.sender
         origin = f" from='{sender.xml}'" if sender is not None else ""
         lang = f" xml:lang='{attribute(self.lang)}'" if self.lang else ""
         if self.extra:
             lang += "".join(f" {key}='{attribute(value)}'" for key, value in self.extra.items())
-        if not self.payload:
-            return f"{head}{type}{id}{receiver}{origin}{lang}/>".encode()
-        return b"".join((f"{head}{type}{id}{receiver}{origin}{lang}>".encode(), self.payload, _END_TAGS[name]))
+        return f"<{name}{type}{id}".encode(), f"{origin}{lang}".encode()
 
     # -- changing
 
@@ -210,6 +218,27 @@ class Stanza:
             self._children,
             self.payload,
         )
+
+    def addressed(self, to: JID) -> Stanza:
+        """The same envelope to another. For one of many: what stands around the receiver's address is written once for
+        all of them."""
+        if self._around is None:
+            before, after = self._tag(self.name)
+            rest = (after, b">", self.payload, _END_TAGS[self.name]) if self.payload else (after, b"/>")
+            self._around = (before + b" to='", b"".join((b"'", *rest)))
+        copy = Stanza.__new__(Stanza)
+        copy.name = self.name
+        copy.sender = self.sender
+        copy.to = to
+        copy.type = self.type
+        copy.id = self.id
+        copy.lang = self.lang
+        copy.extra = self.extra
+        copy.payload = self.payload
+        copy._around = self._around
+        copy._children = self._children
+        copy.keys = self.keys
+        return copy
 
     def with_child(self, *elements: Element) -> Stanza:
         """The same with the elements after its last child."""

@@ -32,6 +32,7 @@ from xmpp_server.storage.pubsub import (
     Storing,
     TooManyNodes,
     TooManyRelations,
+    TooMuch,
 )
 from xmpp_server.storage.pubsub_tables import Item, NodeRow
 
@@ -163,7 +164,8 @@ class Engine:
         return NewNode(config.to_bytes(), (by or owner).bare, self.face.limits.nodes)
 
     def _storing(self, config: NodeConfig) -> Storing:
-        return Storing(config.keep(self.face.limits.items), config.since(time.time_ns() // 1000))
+        now = time.time_ns() // 1000
+        return Storing(config.keep(self.face.limits.items), config.since(now), octets=self.face.octets)
 
     # -- items
 
@@ -293,6 +295,8 @@ def refusing() -> Iterator[None]:
         raise refuse("resource-constraint", text="There are as many nodes as one owner may have.") from None
     except TooManyRelations:
         raise refuse("policy-violation", "too-many-subscriptions") from None
+    except TooMuch:
+        raise refuse("resource-constraint", text="The nodes hold as much as they may.") from None
     except OfSomebodyElse:
         raise refuse("forbidden") from None
 

@@ -49,6 +49,11 @@ class Face(Protocol):
     @property
     def limits(self) -> Limits: ...
 
+    @property
+    def octets(self) -> int:
+        """What all items of an owner may hold; 0: what they like."""
+        ...
+
     def default(self, node: str) -> NodeConfig:
         """The configuration of a node of this name which nobody configures."""
         ...
@@ -64,6 +69,10 @@ class Face(Protocol):
     async def groups(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str] | None]:
         """In which groups the owner has each of these bare addresses whom it shows its presence; None, or left out: it
         does not show it."""
+        ...
+
+    async def blocked(self, owner: JID, jids: Iterable[JID]) -> Collection[JID]:
+        """Those of the addresses whom the owner tells nothing."""
         ...
 
     async def shows(self, owner: JID, jids: Iterable[JID]) -> Mapping[JID, Collection[str]]:

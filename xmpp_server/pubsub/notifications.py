@@ -10,13 +10,15 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from functools import partial
+from hashlib import blake2b
 from typing import Final
 
 import structlog
 
+from xmpp_server.protocol import ns
 from xmpp_server.protocol.delay import delay
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
@@ -70,7 +72,7 @@ class Notifications:
 
         async def job() -> None:
             to = await self.receivers(node.owner, node.name) if receivers is None else receivers
-            await self._give(stanza, to)
+            await self._give(node.name, stanza, to)
 
         await self._enqueue(node.owner, node.name, job)
 
@@ -106,14 +108,15 @@ class Notifications:
     async def tell_of_subscription(self, owner: JID, name: str, change: Subscription, to: Iterable[JID]) -> None:
         """A subscription has another state (§12.8): to the subscriber, or to owners."""
         event = events.subscription_changed(name, change.jid, change.state)
-        await self._give(events.message(owner, event, "headline"), to)
+        await self._give(name, events.message(owner, event, "headline"), to)
 
     async def _last(self, node: Node, item: Item, jid: JID) -> None:
         if item.at < node.config.since(node.now):
             return
         event = events.published(node, [item], publisher=self._face.names_publishers)
         late = delay(node.owner, item.at)  # §6.1.7
-        await self._give(events.message(node.owner, event, node.config.notification_type, late), [jid])
+        stanza = events.message(node.owner, event, node.config.notification_type, late)
+        await self._give(node.name, stanza, [jid])
 
     # -- who is told
 
@@ -121,7 +124,6 @@ class Notifications:
         """Who is told of a node: subscribers as they want it, and followers who have no subscription; with `pending`
         also those who wait for approval (§8.4.2)."""
         found: list[JID] = []
-        subscribers: set[JID] = set()
         row = await self._store.node(owner, name, owner)
         if row is None:
             return found
@@ -132,21 +134,30 @@ class Notifications:
             subscribed = NodeRow(row.config, related.affiliations, {each.jid: each for each in page})
             node = self._node(owner, name, subscribed)
             found += await self._willing(node, [each for each in page if pending or each.state == "subscribed"])
-            subscribers.update(each.jid.bare for each in page if each.state == "subscribed")
+        followers = await self._face.followers(owner, name)
+        if not followers:
+            return found
         node = self._node(owner, name, related)
-        followers = [jid for jid in await self._face.followers(owner, name) if jid.bare not in subscribers]
-        groups = await self._face.groups(owner, [jid.bare for jid in followers]) if node.asks_roster else {}
-        return found + [jid for jid in followers if node.reading_error(jid, groups.get(jid.bare)) is None]
+        groups = await self._groups(node, followers)
+        followers = [jid for jid in followers if node.reading_error(jid, groups.get(jid.bare)) is None]
+        # XEP-0163 §4.3.3: instead of the bare address its clients, where it is known which of them want it
+        instead = {*followers, *(jid.bare for jid in followers)}
+        return [jid for jid in found if jid not in instead] + followers
 
     async def _willing(self, node: Node, subscriptions: Sequence[Subscription]) -> Sequence[JID]:
-        """Those who may know, and want to now."""
+        """Those who may know, and want to now. Subscriptions whose lease has ended, or whose subscriber has lost his
+        place in the owner's roster (XEP-0163 §7.1), end by this."""
         options = {each.jid: SubscriptionOptions.of(each) for each in subscriptions}
-        if any(each.has_expired(node.now) for each in options.values()):
-            keep(self._end_leases(node, [jid for jid, each in options.items() if each.has_expired(node.now)]), "leases")
-        wanted = [jid for jid, each in options.items() if each.deliver and not each.has_expired(node.now)]
-        groups = await self._face.groups(node.owner, [jid.bare for jid in wanted]) if node.asks_roster else {}
+        over = [jid for jid, each in options.items() if each.has_expired(node.now)]
+        groups = await self._groups(node, options)
         pending = {each.jid for each in subscriptions if each.state == "pending"}
-        able = [j for j in wanted if j in pending or node.reading_error(j, groups.get(j.bare)) is None]
+        barred = {j for j in options.keys() - pending if node.reading_error(j, groups.get(j.bare)) is not None}
+        if node.asks_roster:
+            over += [jid for jid in barred if node.affiliation(jid) == "none"]
+        if over:
+            keep(self._end(node, over), "subscriptions that are over")
+        out = barred.union(over, await self._face.blocked(node.owner, options))
+        able = [jid for jid, each in options.items() if each.deliver and jid not in out]
         by_presence = [jid for jid in able if node.config.presence_based_delivery or options[jid].shows]
         if not by_presence:
             return able
@@ -154,12 +165,12 @@ class Notifications:
         away = {jid for jid in by_presence if not _is_among(shows[jid], options[jid].shows)}
         return [jid for jid in able if jid not in away]
 
-    async def _end_leases(self, node: Node, ended: Iterable[JID]) -> None:
-        def end(row: NodeRow) -> Relations:
-            over = [jid for jid in row.subscriptions if Node.subscription(replace(node, row=row), jid) is None]
-            return Relations(dict.fromkeys(over))
+    async def _groups(self, node: Node, jids: Iterable[JID]) -> Mapping[JID, Collection[str] | None]:
+        return await self._face.groups(node.owner, [jid.bare for jid in jids]) if node.asks_roster else {}
 
-        for jid in ended:
+    async def _end(self, node: Node, over: Iterable[JID]) -> None:
+        for jid in over:
+            end = partial(_ending, node.row.subscriptions[jid])
             with suppress(NoSuchNode):
                 await self._store.relate(node.owner, node.name, jid.bare, end)
 
@@ -169,17 +180,35 @@ class Notifications:
 
     # -- how
 
-    async def _give(self, stanza: Stanza, receivers: Iterable[JID]) -> None:
+    async def _give(self, name: str, stanza: Stanza, receivers: Iterable[JID]) -> None:
         """The same to all. What one's server refuses stops nobody."""
-        stanza = stanza.stamped(id=secrets.token_hex(8))  # §12.3
+        owner = stanza.sender
+        assert owner is not None
+        stanza = stanza.stamped(id=f"{_mark(name)}-{secrets.token_hex(8)}")
         for number, receiver in enumerate(receivers, 1):
             try:
                 await self._face.send(stanza.stamped(to=receiver))
-            except StanzaError:
-                continue
+            except StanzaError as error:
+                await self._refused(owner, stanza.id, receiver, error.type, error.condition)
             finally:
                 if number % _TOGETHER == 0:
                     await asyncio.sleep(0)
+
+    async def bounced(self, owner: JID, stanza: Stanza) -> None:
+        """An error came back (§12.3)."""
+        error = stanza.child(ns.CLIENT, "error")
+        if error is not None and stanza.sender is not None:
+            condition = next((child.name for child in error if child.ns == ns.STANZA_ERRORS), "")
+            await self._refused(owner, stanza.id, stanza.sender, error.get("type"), condition)
+
+    async def _refused(self, owner: JID, id: str, receiver: JID, type: str, condition: str) -> None:
+        """Who cannot be reached for good is subscribed no more, to the node that the notification was of."""
+        if (type != "cancel" and condition != "gone") or condition == "remote-server-not-found":
+            return
+        for name, subscription in await self._store.subscriptions(owner, receiver.bare):
+            if subscription.jid == receiver and id.startswith(f"{_mark(name)}-"):
+                with suppress(NoSuchNode):
+                    await self._store.relate(owner, name, receiver.bare, lambda _: Relations({receiver: None}))
 
     async def _enqueue(self, owner: JID, name: str, job: Job) -> None:
         key = (owner, name)
@@ -202,6 +231,17 @@ class Notifications:
                 await asyncio.sleep(0)  # who waited for room takes it
         finally:
             del self._lines[key]
+
+
+def _ending(subscription: Subscription, row: NodeRow) -> Relations:
+    """One that was made anew meanwhile, or prolonged, is another and stays."""
+    jid = subscription.jid
+    return Relations({jid: None} if row.subscriptions.get(jid) == subscription else {})
+
+
+def _mark(name: str) -> str:
+    """What notifications of a node have in their ids, by which errors are known."""
+    return blake2b(name.encode(), digest_size=6).hexdigest()
 
 
 def _is_among(shows: Collection[str], wanted: Collection[str]) -> bool:

@@ -86,6 +86,10 @@ class Session(Protocol):
         """The first receipt of what is held back."""
         ...
 
+    def ask(self) -> None:
+        """Ask the client for what it has got, if it counts stanzas (XEP-0198 §4)."""
+        ...
+
     def close(self, error: StreamError | None = None) -> None:
         """End the stream, with this error if there is one."""
         ...
@@ -225,9 +229,15 @@ class Accounts:
                 self.release(account)
 
     async def may_see(self, viewer: JID, owner: JID) -> bool:
-        """Whether the viewer may see the presence of this bare address; False if there is no such account."""
+        """Whether the viewer may see the presence of this bare address; False if there is no such account.
+
+        A change of its roster that is being written counts already: the caller does not hold the account's lock.
+        """
         async with self.use(owner) as account:
-            return account is not None and account.shows_presence_to(viewer)
+            if account is None:
+                return False
+            async with account.lock:
+                return account.shows_presence_to(viewer)
 
     async def _bring(self, jid: JID, loading: _Loading) -> Account | None:
         try:

@@ -132,6 +132,11 @@ class Budget:
 class Receipt(Protocol):
     """Told by a session what became of a stanza that it took: one of the two, once."""
 
+    @property
+    def kept(self) -> bool:
+        """Whether the stanza is kept until it is acknowledged, so that this had better be soon."""
+        ...
+
     def acknowledged(self, session: Session) -> None:
         """The client has it: it acknowledged it (XEP-0198 §4), or without stream management its bytes were written."""
         ...

@@ -130,6 +130,11 @@ class Entry(Effect):
             else:
                 self._ledger.resolve(self)
 
+    def hurry(self) -> None:
+        """As `port.Delivery` has it."""
+        for session in self.sessions:
+            session.ask()
+
     def lost(self, session: Session) -> None:
         """As `Receipt` has it."""
         self.sessions.remove(session)

@@ -39,8 +39,13 @@ class Fate(Enum):
     REFUSE = "refuse"
 
 
+_REFUSE: Final = Fate.REFUSE  # looking up a member is a call in Python 3.11
+
+
 def fate(message: Stanza) -> Fate:
     """The fate of this message. What is alike is judged once: clients send few kinds of messages."""
+    if message.type == "groupchat":  # many at a time
+        return _REFUSE
     kind = (message.type, *message.keys)
     judged = _judged.get(kind)
     if judged is None:

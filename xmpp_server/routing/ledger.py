@@ -47,6 +47,7 @@ _MOST: Final = 64_000_000
 """Octets of messages that may wait for a database that is slow or away; further ones are answered with an error."""
 _LARGE: Final = 500  # messages that are written at once, about
 _PAUSES: Final = (0.1, 0.5, 2.0, 5.0)  # seconds until the next attempt while the database is away
+_KEEP, _DROP = Fate.KEEP, Fate.DROP  # looking up a member is a call in Python 3.11
 _NOT_ANSWERED: Final = ("error", "headline")
 _DAYS: Final = 30
 _DAY: Final = 86_400_000_000  # microseconds
@@ -99,11 +100,11 @@ class Ledger:
         stanza, account = passage.stanza, passage.account
         assert account is not None
         judged = fate(stanza)
-        if judged is Fate.KEEP and host.keeping is not None:
+        if judged is _KEEP and host.keeping is not None:
             if self.size > _MOST:
                 raise StanzaError("resource-constraint", "the server cannot keep messages at the moment")
             return Entry(self, account, stanza, passage.session, kept=True)
-        if judged is Fate.DROP or stanza.type in _NOT_ANSWERED:
+        if judged is _DROP or stanza.type in _NOT_ANSWERED:
             return None
         return Entry(self, account, stanza, passage.session, kept=False)
 

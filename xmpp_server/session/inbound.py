@@ -20,7 +20,7 @@ from xmpp_server.protocol.stanza import Stanza, qname
 from xmpp_server.routing.effects import Effect, Later
 from xmpp_server.routing.host import Passage
 from xmpp_server.routing.router import Router
-from xmpp_server.util.tasks import Gate, hold, run_eagerly, run_to_gate
+from xmpp_server.util.tasks import Lane, hold, run_eagerly, run_to_gate
 
 from .presence import Presence
 
@@ -39,7 +39,7 @@ _PING: Final = [qname("urn:xmpp:ping", "ping")]
 class Inbound:
     """The stanzas of one session that wait."""
 
-    __slots__ = ("_blocker", "_change", "_gated", "_presence", "_queue", "_router", "_session")
+    __slots__ = ("_blocker", "_change", "_gated", "_lane", "_presence", "_queue", "_router", "_session")
 
     def __init__(self, session: Session, router: Router, presence: Presence) -> None:
         self._session = session
@@ -47,6 +47,7 @@ class Inbound:
         self._presence = presence
         self._gated = 0
         """Messages that wait for their commits, and go on in their order."""
+        self._lane = Lane()
         self._blocker: asyncio.Future[None] | None = None
         """What waits for something else, and those in the queue for it."""
         self._queue: deque[tuple[Stanza, Later]] | None = None
@@ -57,6 +58,8 @@ class Inbound:
         if stanza.name == "iq" and stanza.type != "set" and self._is_free(stanza):
             task = run_eagerly(self._iq(stanza))
             return None if task is None else self._aside(task, stanza)
+        if self._blocker is None:
+            self._wait_for_lane()
         if self._blocker is not None:
             later = self._later(stanza)
             if self._queue is None:
@@ -85,15 +88,14 @@ class Inbound:
         if stanza.name == "message":
             # RFC 6120 §10.3.1: without `to` it is for the account itself
             passage = Passage(stanza.stamped(sender=session.jid, to=stanza.to or session.account.jid), session)
-            waits_for = run_to_gate(self._message(passage))
+            waits_for = run_to_gate(self._message(passage), self._lane)
             if waits_for is None:
                 return passage.effect
             later = passage.later = self._later(stanza)
-            if isinstance(waits_for, Gate):
-                later.gated = True
-                self._gated += 1
-            else:
-                self._block(waits_for)
+            later.gated = True
+            self._gated += 1
+            if isinstance(waits_for, asyncio.Task):
+                self._block(waits_for)  # until it has its place behind a gate
             return later
         handled = self._iq(stanza) if stanza.name == "iq" else self._presence.receive(session, self._stamped(stanza))
         if self._gated and not (stanza.name == "iq" and stanza.type == "get" and self._is_for_us(stanza)):
@@ -174,8 +176,16 @@ class Inbound:
         self._blocker = hold(task)
         task.add_done_callback(done)
 
+    def _wait_for_lane(self) -> None:
+        """What comes next waits for a message that was committed, and has to wait for something else since."""
+        if self._lane.is_blocked:
+            last = self._blocker = self._lane.last
+            assert last is not None
+            last.add_done_callback(lambda _: self._go_on())
+
     def _go_on(self) -> None:
         self._blocker = None
+        self._wait_for_lane()
         queue = self._queue
         for _ in range(_AT_ONCE):
             if not queue or self._blocker is not None:

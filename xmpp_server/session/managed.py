@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _TAIL: Final = 0.15
 """Seconds after which the client is asked for the last few stanzas: before the ledger writes them down."""
+_LATE: Final = 2.0
+"""The same for what nobody keeps until then, such as what a room reflects to all that are in it."""
 _LITTLE: Final = 2048
 """Octets in the queue that are not worth a question of their own."""
 _BURST: Final = 65_536
@@ -36,6 +38,7 @@ class Streams:
         self.by_key: dict[bytes, Managed] = {}
         """Those that can be resumed."""
         self._tail: list[Managed] = []
+        self._late: list[Managed] = []
 
     def ask_soon(self, stream: Managed) -> None:
         """Ask this client for what it has, in a while."""
@@ -43,9 +46,22 @@ class Streams:
             asyncio.get_running_loop().call_later(_TAIL, self._ask)
         self._tail.append(stream)
 
+    def ask_late(self, stream: Managed) -> None:
+        """Ask this client for what it has, in a long while."""
+        if not self._late:
+            asyncio.get_running_loop().call_later(_LATE, self._ask_late)
+        self._late.append(stream)
+
     def _ask(self) -> None:
         streams, self._tail = self._tail, []
         for stream in streams:
+            stream.soon = False
+            stream.ask_for_tail()
+
+    def _ask_late(self) -> None:
+        streams, self._late = self._late, []
+        for stream in streams:
+            stream.late = False
             stream.ask_for_tail()
 
 
@@ -54,10 +70,13 @@ class Managed(Management):
 
     `limit` bounds the queue of a client that is away, in octets; beyond it the session ends. With -1 it has ended.
     `key` is the digest of the id, empty for a stream that cannot be resumed. `timer` runs while there is no connection,
-    `claim` tells who is resuming.
+    `claim` tells who is resuming. `soon` and `late`: the client will be asked for what it has.
     """
 
-    __slots__ = ("_soon", "_streams", "_waiting", "claim", "key", "limit", "session", "timer", "unsaved")
+    __slots__ = (
+        *("_hurried", "_streams", "_waiting", "claim", "key", "late", "limit", "session", "soon", "timer"),
+        "unsaved",
+    )
 
     def __init__(
         self, session: Session, streams: Streams, ns: str, limit: int, id: str = "", key: bytes = b"", seconds: int = 0
@@ -70,7 +89,10 @@ class Managed(Management):
         self.timer: asyncio.TimerHandle | None = None
         self.claim: object = None
         self._streams = streams
-        self._soon = False
+        self.soon = False
+        self.late = False
+        self._hurried = False
+        """Whether something was sent, since the client was asked last, that is kept until it is acknowledged."""
         self._waiting: asyncio.Future[None] | None = None
         if key:
             streams.by_key[key] = self
@@ -93,17 +115,30 @@ class Managed(Management):
         if not written and not self.id:
             return False
         self.push(data, claim)
+        if claim is not None and (type(claim) is Stanza or claim.kept):  # type: ignore[union-attr]
+            self._hurried = True
         if sink is not None and written and not self.asked:
             if self.awaited >= EVERY or self.size > _BURST:
                 sink.write(self.ask())
-            elif claim is not None and not self._soon:
-                self._soon = True
-                self._streams.ask_soon(self)
+            elif claim is not None:
+                self._ask_in_time()
         return True
+
+    def ask(self) -> bytes:
+        self._hurried = False
+        return super().ask()
+
+    def _ask_in_time(self) -> None:
+        if self._hurried:
+            if not self.soon:
+                self.soon = True
+                self._streams.ask_soon(self)
+        elif not self.late:
+            self.late = True
+            self._streams.ask_late(self)
 
     def ask_for_tail(self) -> None:
         """Ask for what was sent since the last time, if somebody waits for it."""
-        self._soon = False
         sink = self.session.sink
         if self.awaited and not self.asked and sink is not None:
             sink.write(self.ask())
@@ -114,9 +149,8 @@ class Managed(Management):
         for claim in self.acknowledge(h):
             if type(claim) is not Stanza:
                 claim.acknowledged(session)  # type: ignore[attr-defined]
-        if self.awaited and not self._soon:
-            self._soon = True
-            self._streams.ask_soon(self)
+        if self.awaited:
+            self._ask_in_time()
         if self._waiting is not None:
             self._wake()
 

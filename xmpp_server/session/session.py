@@ -162,6 +162,11 @@ class Session:
             return await self.managed.drained()
         return self.sink is not None and await self.sink.drained()
 
+    def ask(self) -> None:
+        """Ask the client for what it has got, if it counts stanzas (XEP-0198 §4)."""
+        if self.managed is not None:
+            self.managed.ask_for_tail()
+
     def hold(self) -> None:
         """Hold live messages back until `release` is called as often, for what is older goes first."""
         self._holds += 1

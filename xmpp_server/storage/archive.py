@@ -7,6 +7,7 @@ counts up.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -273,9 +274,10 @@ class Archive:
         return self._writer.add((str(account), n, at, str(peer.bare), peer.resource, mark, stanza), entombed)
 
     async def settled(self) -> None:
-        """Return when all that was added so far is committed."""
+        """Return when all that was added so far is committed. This is no wait at a gate, for whoever waits here has no
+        place in the order yet: others must not go by."""
         if (latest := self._writer.latest) is not None:
-            await latest
+            await asyncio.shield(latest)
 
     # -- looking
 

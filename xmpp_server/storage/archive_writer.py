@@ -24,7 +24,7 @@ from xmpp_server.util.tasks import Gate, keep
 
 _log = structlog.get_logger()
 
-_WINDOW: Final = 0.004
+_WINDOW: Final = 0.008
 """Seconds from the start of one group to that of the next, while there is more than one message to a group."""
 _LARGE: Final = 1000  # messages of one group
 _MOST: Final = 64_000_000

@@ -6,7 +6,8 @@ writing it once more changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,9 +34,11 @@ from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.storage.database import Database
 from xmpp_server.storage.schema import Address, metadata, owner
 from xmpp_server.storage.statement import Statement
-from xmpp_server.storage.transaction import Transaction
+from xmpp_server.storage.transaction import Row, Transaction
 
 _CANDIDATES: Final = 8
+_COUNTED: Final = 20_000
+"""Accounts whose number of waiting messages is remembered."""
 _STAYS: Final = frozenset({(ns.DELAY, "delay"), (ns.STANZA_ID, "stanza-id")})
 """What is left of a retracted message beside its tombstone: it bears the same time and id as ever."""
 _HAS_MARK: Final = text("mark IS NOT NULL")
@@ -118,52 +121,84 @@ class OfflineMessage:
     expires: int
 
 
+class _Counts:
+    """How many messages wait for each account, in one transaction: counted, up to `most`, only where that is not known,
+    or where so many are known to have waited that the next one may be too much."""
+
+    def __init__(self, transaction: Transaction, known: Mapping[JID, int | None], most: int) -> None:
+        self._transaction = transaction
+        self._counts = {account: count for account, count in known.items() if count is not None}
+        self._most = most
+        self._exact: set[JID] = set()
+        self._added: Counter[JID] = Counter()
+
+    async def is_full(self, account: JID, quota: int) -> bool:
+        count = self._counts.get(account)
+        if (count is None or count >= quota) and account not in self._exact:
+            row = await self._transaction.one(_COUNT_TO, account=str(account), quota=self._most)
+            count = self._counts[account] = (row[0] if row is not None else 0) + self._added[account]
+            self._exact.add(account)
+        return count is not None and count >= quota
+
+    def add(self, account: JID) -> None:
+        self._added[account] += 1
+        if account in self._counts:
+            self._counts[account] += 1
+
+    def known(self) -> dict[JID, int]:
+        """What may be relied on later: not where counting ended at `most`."""
+        return {
+            account: count
+            for account, count in self._counts.items()
+            if account not in self._exact or count < self._most
+        }
+
+
 class Offline:
     """The waiting messages of all accounts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._counted: dict[JID, int] = {}
+        """How many messages wait for the accounts that were counted last: so many, or fewer."""
 
     async def keep(self, messages: Sequence[Message]) -> Collection[tuple[JID, int]]:
         """Keep all of them in one transaction; account and id of those that were refused for their quota. Raises
         NoSuchAccount, and then keeps none."""
+        known = {message.account: self._counted.pop(message.account, None) for message in messages}
 
-        async def work(transaction: Transaction) -> set[tuple[JID, int]]:
+        async def work(transaction: Transaction) -> tuple[set[tuple[JID, int]], dict[JID, int]]:
+            counts = _Counts(transaction, known, max((message.quota or 0 for message in messages), default=0))
             refused: set[tuple[JID, int]] = set()
-            waiting: dict[JID, int] = {}
-            most = max((message.quota or 0 for message in messages), default=0)
-            rows = []
+            rows: list[Row] = []
             for message in messages:
                 account = message.account
-                if most and account not in waiting:
-                    counted = await transaction.one(_COUNT_TO, account=str(account), quota=most)
-                    waiting[account] = counted[0] if counted is not None else 0
-                if message.quota is not None and waiting.get(account, 0) >= message.quota:
+                if message.quota is not None and await counts.is_full(account, message.quota):
                     refused.add((account, message.id))
                     continue
-                if most:
-                    waiting[account] += 1
+                counts.add(account)
                 rows.append(
-                    {
-                        "account": str(account),
-                        "id": message.id,
-                        "sender": str(message.sender),
-                        "stanza": message.stanza,
-                        "received": message.received,
-                        "expires": message.expires,
-                        "mark": message.mark,
-                    }
+                    (
+                        str(account),
+                        message.id,
+                        str(message.sender),
+                        message.stanza,
+                        message.received,
+                        message.expires,
+                        message.mark,
+                    )
                 )
-            if len(rows) == 1:
-                await transaction.run(_STORE, **rows[0])
-            elif rows:
-                await transaction.many(_STORE, rows)
+            await transaction.insert(_STORE, rows)
             for message in messages:
                 if message.retraction is not None and (message.account, message.id) not in refused:
                     await _retract(transaction, message, message.retraction)
-            return refused
+            return refused, counts.known()
 
-        return await self._database.write(work)
+        refused, counted = await self._database.write(work)
+        self._counted.update(counted)
+        while len(self._counted) > _COUNTED:
+            del self._counted[next(iter(self._counted))]
+        return refused
 
     async def load(self, account: JID, *, now: int, after: int = 0, limit: int = 100) -> Sequence[OfflineMessage]:
         """A page of what waits and is not expired, in order, from the one after the id `after`."""

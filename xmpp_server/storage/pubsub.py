@@ -32,6 +32,8 @@ from xmpp_server.storage.transaction import Transaction
 
 IDS: Final = 32
 """Items that one statement names."""
+_COUNTED: Final = 16
+"""Items of a node between two looks at what the owner's items hold."""
 
 
 def _all(table: Table) -> dict[str, Any]:
@@ -73,6 +75,9 @@ _NAMED: Final = Statement(select(*ITEM).where(of_node(items), _named))
 _OF_OTHERS: Final = Statement(select(items.c.item).where(of_node(items), _named, ~_by_publisher).limit(1))
 _RETRACT: Final = Statement(delete(items).where(of_node(items), _named).returning(items.c.item))
 _PURGE: Final = Statement(delete(items).where(of_node(items)))
+_OCTETS: Final = Statement(
+    select(func.coalesce(func.sum(func.length(items.c.payload)), 0)).where(items.c.owner == bindparam("owner"))
+)
 _BEYOND: Final = Statement(
     select(items.c.n).where(of_node(items)).order_by(items.c.n.desc()).limit(1).offset(bindparam("kept"))
 )
@@ -146,6 +151,10 @@ class TooManyRelations(Exception):  # noqa: N818
     """The node has as many subscriptions or affiliations as it may."""
 
 
+class TooMuch(Exception):  # noqa: N818
+    """The owner's items hold as much as they may."""
+
+
 class OfSomebodyElse(Exception):  # noqa: N818
     """An item was published by another, and is not to be touched."""
 
@@ -160,12 +169,14 @@ class NewNode(msgspec.Struct, frozen=True):
 
 class Storing(msgspec.Struct, frozen=True):
     """How items are stored: the newest `keep` stay (0: none is stored), none older than `since` (microseconds); with
-    `own` the publisher may replace nobody else's. `create` if there is no node."""
+    `own` the publisher may replace nobody else's. `create` if there is no node. All items of the owner hold `octets`
+    at most (0: what they like), which is looked at once in 16 items of a node."""
 
     keep: int
     since: int = 0
     own: bool = False
     create: NewNode | None = None
+    octets: int = 0
 
 
 class Relations(msgspec.Struct, frozen=True):
@@ -237,13 +248,17 @@ class PubSub:
         self, owner: JID, node: str, new: Sequence[Item], by: JID, decide: Callable[[NodeRow | None], Storing]
     ) -> NodeRow:
         """Put the items in, in their order; the node with its owners. `decide` is given the node with the relations of
-        `by`, None if there is none. Raises NoSuchNode if it makes none then, OfSomebodyElse, and what `create` does."""
+        `by`, None if there is none. Raises NoSuchNode if it makes none then, OfSomebodyElse, TooMuch, and what `create`
+        does."""
         place = {"owner": str(owner), "node": node}
 
         async def work(transaction: Transaction) -> NodeRow:
             row = await transaction.one(_LOCK, **place)
             related = await _related(transaction, place, row[0], by) if row is not None else None
             storing = decide(related)
+            last = 0 if row is None else row[1]
+            if not last or last // _COUNTED != (last + len(new)) // _COUNTED:
+                await _expect_room(transaction, place, new, storing)
             if related is None:
                 if storing.create is None:
                     raise NoSuchNode(node)
@@ -252,7 +267,6 @@ class PubSub:
             elif storing.own and await _any_of_others(transaction, place, [item.id for item in new], by):
                 raise OfSomebodyElse(node)
             if storing.keep and new:
-                last = 0 if row is None else row[1]
                 for number, item in enumerate(new, last + 1):
                     values = {"item": item.id, "payload": item.payload, "publisher": str(item.publisher)}
                     await transaction.run(_PUT_ITEM, **place, **values, at=item.at, n=number)
@@ -406,6 +420,14 @@ async def _relate(transaction: Transaction, place: dict[str, str], after: Relati
             await transaction.run(_UNAFFILIATE, **place, jid=str(jid))
         else:
             await transaction.run(_AFFILIATE, **place, jid=str(jid), affiliation=affiliation)
+
+
+async def _expect_room(transaction: Transaction, place: dict[str, str], new: Sequence[Item], storing: Storing) -> None:
+    if not storing.keep or not storing.octets:
+        return
+    row = await transaction.one(_OCTETS, owner=place["owner"])
+    if row is not None and row[0] + sum(len(item.payload) for item in new) > storing.octets:
+        raise TooMuch(place["owner"])
 
 
 async def _room(transaction: Transaction, count: Statement, place: dict[str, str], most: int) -> None:

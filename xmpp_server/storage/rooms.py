@@ -103,6 +103,12 @@ _LIST: Final = Statement(
     .order_by(rooms.c.room)
     .limit(bindparam("limit"))
 )
+_STATES: Final = Statement(
+    select(rooms.c.room, rooms.c.state)
+    .where(*_listed, rooms.c.room > bindparam("after"))
+    .order_by(rooms.c.room)
+    .limit(bindparam("limit"))
+)
 _LIST_BACK: Final = Statement(
     select(rooms.c.room, rooms.c.name)
     .where(*_listed, rooms.c.room < bindparam("before"))
@@ -110,10 +116,17 @@ _LIST_BACK: Final = Statement(
     .limit(bindparam("limit"))
 )
 _COUNT: Final = Statement(select(func.count()).select_from(rooms).where(*_listed))
-_CURSOR: Final = Statement(
-    select(cursors.c.resource, cursors.c.n)
-    .where(cursors.c.room == bindparam("room"), cursors.c.account == bindparam("account"))
-    .order_by(cursors.c.n.desc())
+_CURSORS: Final = Statement(
+    select(cursors.c.resource, cursors.c.n).where(
+        cursors.c.room == bindparam("room"), cursors.c.account == bindparam("account")
+    )
+)
+_FORGET_CURSORS: Final = Statement(
+    delete(cursors).where(
+        cursors.c.room == bindparam("room"),
+        cursors.c.account == bindparam("account"),
+        cursors.c.resource == bindparam("resource"),
+    )
 )
 _cursor = insert(cursors).from_select(
     ["room", "account", "resource", "n"],
@@ -227,6 +240,11 @@ class Rooms:
             rows = list(await self._database.all(_LIST_BACK, domain=domain, before=last, limit=limit))[::-1]
         return [(JID.parse(room), name) for room, name in rows]
 
+    async def public_states(self, domain: str, *, after: str, limit: int) -> Sequence[tuple[JID, bytes]]:
+        """A page of the rooms that are listed, by address, with their states: after an address."""
+        rows = await self._database.all(_STATES, domain=domain, after=after, limit=limit)
+        return [(JID.parse(room), bytes(state)) for room, state in rows]
+
     async def count(self, domain: str) -> int:
         """How many rooms are listed."""
         row = await self._database.one(_COUNT, domain=domain)
@@ -234,14 +252,20 @@ class Rooms:
 
     # -- cursors
 
-    async def cursor(self, room: JID, session: JID) -> int | None:
-        """The number of the last message that this resource has, or else the newest that any of its account has; None
-        if none of them ever was in the room."""
-        rows = await self._database.all(_CURSOR, room=str(room), account=str(session.bare))
-        for resource, n in rows:
-            if resource == session.resource:
-                return int(n)
-        return int(rows[0][1]) if rows else None
+    async def cursors(self, room: JID, account: JID) -> dict[str, int]:
+        """The number of the last message that each resource of the account has."""
+        rows = await self._database.all(_CURSORS, room=str(room), account=str(account))
+        return {resource: int(n) for resource, n in rows}
+
+    async def forget_cursors(self, room: JID, account: JID, resources: Iterable[str]) -> None:
+        """These resources will not come back."""
+        rows = [{"room": str(room), "account": str(account), "resource": resource} for resource in resources]
+
+        async def work(transaction: Transaction) -> None:
+            await transaction.many(_FORGET_CURSORS, rows)
+
+        if rows:
+            await self._database.write(work)
 
     async def move(self, moved: Iterable[tuple[JID, JID, int]]) -> None:
         """Room, session and number of the last message that it has, many at once."""

@@ -23,17 +23,31 @@ def run_eagerly(coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[None] | 
         waits_for = coroutine.send(None)
     except StopIteration:
         return None
-    return asyncio.get_running_loop().create_task(_rest(coroutine, waits_for))
+    return _go_on(coroutine, waits_for)
+
+
+class Lane:
+    """Coroutines that stay in their order behind gates too, where one, `last`, has to wait for something else."""
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last: asyncio.Task[None] | None = None
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the next one has to wait."""
+        return self.last is not None and not self.last.done()
 
 
 class Gate(asyncio.Future[T]):
     """A future that many wait for. Coroutines that came to it by `run_to_gate` go on in the order in which they came,
-    all in the turn in which it is opened: a task for each is half of what their waiting would cost. It cannot be
-    cancelled, for then one who waits could do that to all; he is when it opens."""
+    all in the turn in which it is opened, except those of a lane that is blocked: a task for each is half of what their
+    waiting would cost. It cannot be cancelled, for then one who waits could do that to all; he is when it opens."""
 
     def __init__(self) -> None:
         super().__init__(loop=asyncio.get_running_loop())
-        self._parked: list[Coroutine[Any, Any, object]] = []
+        self._parked: list[tuple[Coroutine[Any, Any, object], Lane | None]] = []
 
     def cancel(self, msg: object = None) -> bool:
         """It is not."""
@@ -52,40 +66,53 @@ class Gate(asyncio.Future[T]):
 
     def _go_on(self) -> None:
         parked, self._parked = self._parked, []
-        for coroutine in parked:
+        for coroutine, lane in parked:
+            if lane is not None and lane.is_blocked:
+                assert lane.last is not None
+                lane.last = keep(_after(lane.last, coroutine, lane), "behind")
+                continue
             try:
-                task = run_to_gate(coroutine)
+                task = run_to_gate(coroutine, lane)
             except Exception:
                 _log.exception("task_failed", task=repr(coroutine))
             else:
                 if isinstance(task, asyncio.Task):
                     hold(task)
+                    if lane is not None:
+                        lane.last = task
 
 
-def run_to_gate(coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[None] | Gate[Any] | None:
-    """The same, but where the coroutine has to wait for a gate, there is no task: the gate, which lets it go on."""
+def run_to_gate(
+    coroutine: Coroutine[Any, Any, object], lane: Lane | None = None
+) -> asyncio.Task[None] | Gate[Any] | None:
+    """The same, but where the coroutine has to wait for a gate, there is no task: the gate, which lets it go on, in its
+    lane. Where it has to wait for something else before, the task ends at the gate."""
     try:
         waits_for = coroutine.send(None)
     except StopIteration:
         return None
+    _put_down(waits_for)
     if isinstance(waits_for, Gate):
-        waits_for._asyncio_future_blocking = False  # as a task does with what is awaited in it
-        waits_for._parked.append(coroutine)
+        waits_for._parked.append((coroutine, lane))
         return waits_for
-    return asyncio.get_running_loop().create_task(_rest(coroutine, waits_for))
+    return asyncio.get_running_loop().create_task(_rest_to_gate(coroutine, waits_for, lane))
 
 
 class _Rest:
-    """Awaitable for a coroutine that was started and yielded `waits_for`."""
+    """Awaitable for a coroutine that was started and yielded `waits_for`; with `to_gate` only until it has to wait for
+    a gate, which is the result."""
 
-    __slots__ = ("_coroutine", "_waits_for")
+    __slots__ = ("_coroutine", "_to_gate", "_waits_for")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, object], waits_for: Any) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, object], waits_for: Any, *, to_gate: bool = False) -> None:
         self._coroutine = coroutine
         self._waits_for = waits_for
+        self._to_gate = to_gate
 
-    def __await__(self) -> Generator[Any, Any, None]:
+    def __await__(self) -> Generator[Any, Any, Gate[Any] | None]:
         waits_for = self._waits_for
+        if getattr(waits_for, "_asyncio_future_blocking", None) is not None:
+            waits_for._asyncio_future_blocking = True  # this task awaits it
         while True:
             try:
                 sent = yield waits_for
@@ -96,11 +123,36 @@ class _Rest:
             try:
                 waits_for = self._coroutine.send(sent) if thrown is None else self._coroutine.throw(thrown)
             except StopIteration:
-                return
+                return None
+            if self._to_gate and isinstance(waits_for, Gate):
+                return waits_for
+
+
+def _go_on(coroutine: Coroutine[Any, Any, object], waits_for: Any) -> asyncio.Task[None]:
+    _put_down(waits_for)
+    return asyncio.get_running_loop().create_task(_rest(coroutine, waits_for))
+
+
+def _put_down(waits_for: Any) -> None:
+    """As a task does with a future that is awaited in it: until then nobody else can await it."""
+    if getattr(waits_for, "_asyncio_future_blocking", None):
+        waits_for._asyncio_future_blocking = False
 
 
 async def _rest(coroutine: Coroutine[Any, Any, object], waits_for: Any) -> None:
     await _Rest(coroutine, waits_for)
+
+
+async def _rest_to_gate(coroutine: Coroutine[Any, Any, object], waits_for: Any, lane: Lane | None) -> None:
+    gate = await _Rest(coroutine, waits_for, to_gate=True)
+    if gate is not None:
+        _put_down(gate)
+        gate._parked.append((coroutine, lane))
+
+
+async def _after(task: asyncio.Task[None], coroutine: Coroutine[Any, Any, object], lane: Lane) -> None:
+    await asyncio.wait((task,))
+    await _rest_to_gate(coroutine, None, lane)
 
 
 def keep(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

@@ -3,6 +3,10 @@ import java.util.function.Consumer;
 import org.igniterealtime.smack.inttest.SmackIntegrationTestFramework;
 import org.igniterealtime.smack.inttest.XmppConnectionDescriptor;
 import org.igniterealtime.smack.inttest.XmppConnectionManager;
+import org.jivesoftware.smack.ConnectionConfiguration;
+import org.jivesoftware.smack.c2s.ModularXmppClientToServerConnection;
+import org.jivesoftware.smack.c2s.ModularXmppClientToServerConnectionConfiguration;
+import org.jivesoftware.smack.compression.CompressionModuleDescriptor;
 import org.jivesoftware.smack.tcp.XMPPTCPConnection;
 import org.jivesoftware.smack.tcp.XMPPTCPConnectionConfiguration;
 
@@ -10,12 +14,28 @@ import org.jivesoftware.smack.tcp.XMPPTCPConnectionConfiguration;
 public class Suite {
     public static void main(String[] args) throws Exception {
         final int port = Integer.getInteger("port", 5222);
-        Consumer<XMPPTCPConnectionConfiguration.Builder> setPort = builder -> builder.setPort(port);
+        final Consumer<ConnectionConfiguration.Builder<?, ?>> setPort = builder -> builder.setPort(port);
         // The framework takes a descriptor of its own for "tcp" unless defaultConnection and enabledConnections name it.
         XmppConnectionManager.addConnectionDescriptor(
             XmppConnectionDescriptor.buildWith(XMPPTCPConnection.class, XMPPTCPConnectionConfiguration.class,
                                                XMPPTCPConnectionConfiguration.Builder.class)
-                .withNickname("tcp").applyExtraConfiguration(setPort).build());
+                .withNickname("tcp").applyExtraConfiguration(setPort::accept).build());
+        // These look for the WebSocket in https://DOMAIN/.well-known/host-meta, which has no port.
+        XmppConnectionManager.removeConnectionDescriptor("modular-websocket-okhttp");
+        XmppConnectionManager.removeConnectionDescriptor("modular-websocket-java11");
+        XmppConnectionManager.addConnectionDescriptor(
+            XmppConnectionDescriptor.buildWith(ModularXmppClientToServerConnection.class,
+                                               ModularXmppClientToServerConnectionConfiguration.class,
+                                               ModularXmppClientToServerConnectionConfiguration.Builder.class)
+                .withNickname("modular").applyExtraConfiguration(setPort::accept).build());
+        XmppConnectionManager.addConnectionDescriptor(
+            XmppConnectionDescriptor.buildWith(ModularXmppClientToServerConnection.class,
+                                               ModularXmppClientToServerConnectionConfiguration.class,
+                                               ModularXmppClientToServerConnectionConfiguration.Builder.class)
+                .withNickname("modular-nocompress").applyExtraConfiguration(builder -> {
+                    setPort.accept(builder);
+                    builder.removeModule(CompressionModuleDescriptor.class);
+                }).build());
         SmackIntegrationTestFramework.main(args);
     }
 }

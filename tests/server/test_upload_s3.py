@@ -1,0 +1,265 @@
+"""Uploads that are kept in a bucket of S3, through the server and past it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Awaitable, Callable, Iterator
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+import components.http_upload as http_upload
+from components.http_upload import web as upload_web
+from tests.s3 import BUCKET, S3
+from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.uploads import DAY
+
+from .conftest import MakeServer
+from .person import DEADLINE, Person
+from .running import RunningServer
+from .uploads import begin, both_urls, client, keep_up, plain, put, slot, status
+
+__all__ = ["client"]
+
+LARGE = 20_000_016  # more than one part
+
+Start = Callable[..., Awaitable[tuple[RunningServer, Person]]]
+
+
+@pytest.fixture(scope="module")
+def seaweed() -> Iterator[S3]:
+    s3 = S3()
+    yield s3
+    s3.stop()
+
+
+@pytest_asyncio.fixture
+async def s3(seaweed: S3) -> S3:
+    """With an empty bucket."""
+    await seaweed.make_bucket()
+    return seaweed
+
+
+@pytest_asyncio.fixture
+async def start(s3: S3, make_server: MakeServer) -> Start:
+    """A server that keeps files there, and Romeo online."""
+
+    async def make(**options: str | bool) -> tuple[RunningServer, Person]:
+        server = await make_server(s3.options(**options))
+        await server.account("romeo")
+        romeo = Person(server, "romeo@localhost/orchard")
+        await romeo.log_in()
+        server.hang_up.append(romeo.abort)
+        return server, romeo
+
+    return make
+
+
+@pytest.mark.parametrize("size", [3, LARGE], ids=["one PUT", "parts"])
+async def test_a_file_passes_through_to_the_bucket_and_back(
+    start: Start, s3: S3, client: aiohttp.ClientSession, size: int
+) -> None:
+    server, romeo = await start()
+    data = os.urandom(size)
+    url, headers = await slot(romeo, "a.png", size, "image/png")
+    assert await put(server, client, url, headers, data) == 201
+    assert len(await s3.keys()) == 1
+    assert await s3.unfinished() == []
+    digest = hashlib.sha256(data)
+    async with client.get(plain(server, url)) as answer:
+        assert hashlib.sha256(await answer.read()).digest() == digest.digest()
+        assert answer.headers["ETag"] == f'"{digest.hexdigest()}"'
+        assert answer.headers["Content-Security-Policy"].startswith("sandbox")
+    async with client.get(plain(server, url), headers={"Range": "bytes=1-"}) as answer:
+        assert (answer.status, await answer.read()) == (206, data[1:])
+    async with client.head(plain(server, url)) as answer:
+        assert answer.headers["Content-Length"] == str(size)
+    await server.store.accounts.delete(JID.parse("romeo@localhost"))
+    assert await status(server, client, url) == 404
+    await keep_up(server)
+    assert await s3.keys() == []
+
+
+@pytest.mark.parametrize("sent", [100_000, LARGE - 100_000], ids=["in the first part", "in the second"])
+async def test_an_upload_that_breaks_off_leaves_nothing_in_the_bucket(start: Start, s3: S3, sent: int) -> None:
+    server, romeo = await start()
+    url, headers = await slot(romeo, "a.bin", LARGE)
+    _, writer = await begin(server, url, headers, LARGE)
+    writer.write(bytes(sent))
+    await begun(s3)
+    writer.transport.abort()
+    await nothing_is_left(s3)
+
+
+async def test_a_slow_upload_to_the_bucket_is_ended(start: Start, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_web, "_SECONDS", 0.5)
+    server, romeo = await start()
+    url, headers = await slot(romeo, "a.bin", LARGE)
+    reader, writer = await begin(server, url, headers, LARGE)
+    writer.write(bytes(300_000))
+    async with asyncio.timeout(DEADLINE):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+    writer.close()
+    await nothing_is_left(s3)
+
+
+async def test_other_sizes_than_the_slots_are_refused(start: Start, s3: S3, client: aiohttp.ClientSession) -> None:
+    server, romeo = await start()
+    url, headers = await slot(romeo, "a.bin", 3)
+    assert await put(server, client, url, headers, b"ab") == 413
+    assert await put(server, client, url, headers, b"abcd") == 413
+    assert await s3.keys() == []
+    assert await put(server, client, url, headers, b"abc") == 201
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"s3_access_key": "tybalt"}, {"s3_secret_key": "wrong"}, {"s3_bucket": "no-such-bucket"}],
+    ids=["unknown key", "wrong secret", "no bucket"],
+)
+async def test_a_bucket_that_does_not_let_us_in_is_told_of_and_the_server_goes_on(
+    start: Start, s3: S3, client: aiohttp.ClientSession, options: dict[str, str]
+) -> None:
+    server, romeo = await start(**options)
+    for size in (3, LARGE):
+        url, headers = await slot(romeo, "a.bin", size)
+        assert await put(server, client, url, headers, bytes(size)) == 503
+        assert await status(server, client, url) == 404
+    assert await s3.keys() == []
+    await romeo.plugin["xep_0199"].send_ping("localhost", timeout=DEADLINE)
+
+
+async def test_a_store_that_is_killed_in_an_upload_is_told_of_and_nothing_is_left_when_it_is_back(
+    start: Start, s3: S3, client: aiohttp.ClientSession
+) -> None:
+    server, romeo = await start()
+    kept, its_headers = await slot(romeo, "kept.bin", 3)
+    assert await put(server, client, kept, its_headers, b"abc") == 201
+    url, headers = await slot(romeo, "a.bin", LARGE)
+    reader, writer = await begin(server, url, headers, LARGE)
+    writer.write(bytes(LARGE - 1_000_000))
+    await begun(s3)
+    s3.kill()
+    try:
+        writer.write(bytes(1_000_000))
+        async with asyncio.timeout(DEADLINE):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 503")
+        writer.close()
+        assert await status(server, client, kept) == 503
+        assert await status(server, client, url) == 404
+    finally:
+        await asyncio.to_thread(s3.start)
+    await keep_up(server)
+    assert await s3.unfinished() == []
+    assert len(await s3.keys()) == 1
+    assert await status(server, client, kept) == 200
+    assert await put(server, client, url, headers, bytes(LARGE)) == 201
+
+
+async def test_what_a_crash_left_unfinished_is_aborted_at_the_start_and_what_is_of_others_is_not(
+    start: Start, s3: S3
+) -> None:
+    async with s3.client() as client:
+        for key in ("upload.localhost/left", "upload.other.example/theirs"):
+            await client.create_multipart_upload(Bucket=BUCKET, Key=key)
+    await start()
+    async with asyncio.timeout(DEADLINE):
+        while await s3.unfinished() != ["upload.other.example/theirs"]:
+            await asyncio.sleep(0.05)
+
+
+# -- straight to the bucket
+
+
+async def test_clients_put_and_get_straight_to_and_from_the_bucket(
+    start: Start, s3: S3, client: aiohttp.ClientSession
+) -> None:
+    server, romeo = await start(s3_direct=True)
+    data = os.urandom(1_000_016)
+    there, here, headers = await both_urls(romeo, "très cool.png", len(data), "image/png")
+    assert there.startswith(s3.url)
+    assert headers == {}
+    assert await status(server, client, here) == 404
+    image = {"Content-Type": "image/png"}
+    for wrong, kind in ((data[1:], image), (data + b"x", image), (data, {"Content-Type": "text/html"})):
+        async with client.put(there, data=wrong, headers=kind) as answer:
+            assert answer.status == 403
+    async with client.put(there, data=data, headers=image) as answer:
+        assert answer.status == 200
+    async with client.get(plain(server, here), allow_redirects=False) as answer:
+        assert answer.status == 302
+        assert answer.headers["Location"].startswith(s3.url)
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    async with client.get(plain(server, here)) as answer:
+        assert hashlib.sha256(await answer.read()).digest() == hashlib.sha256(data).digest()
+        assert answer.headers["Content-Type"] == "image/png"
+        assert answer.headers["Content-Disposition"] == "inline; filename*=UTF-8''tr%C3%A8s%20cool.png"
+    async with client.get(plain(server, here), headers={"Range": "bytes=-16"}) as answer:
+        assert (answer.status, await answer.read()) == (206, data[-16:])
+    async with client.head(plain(server, here), allow_redirects=True) as answer:
+        assert (answer.status, answer.headers["Content-Length"]) == (200, str(len(data)))
+    async with client.put(plain(server, here), data=b"x") as answer:
+        assert answer.status == 405
+    await server.store.accounts.delete(JID.parse("romeo@localhost"))
+    assert await status(server, client, here) == 404
+    await keep_up(server)
+    assert await s3.keys() == []
+
+
+async def test_a_page_that_is_straight_in_the_bucket_is_saved_and_not_shown(
+    start: Start, client: aiohttp.ClientSession
+) -> None:
+    server, romeo = await start(s3_direct=True)
+    there, here, _ = await both_urls(romeo, "a.html", 3, "text/html")
+    async with client.put(there, data=b"<p>", headers={"Content-Type": "text/html"}) as answer:
+        assert answer.status == 200
+    async with client.get(plain(server, here)) as answer:
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+        assert answer.headers["Content-Disposition"].startswith("attachment")
+
+
+async def test_a_file_that_nobody_asked_for_is_found_before_its_slot_is_forgotten(
+    start: Start, s3: S3, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, romeo = await start(s3_direct=True)
+    there, here, _ = await both_urls(romeo, "a.bin", 3)
+    _, never, _ = await both_urls(romeo, "b.bin", 3)
+    async with client.put(there, data=b"abc", headers={"Content-Type": "application/octet-stream"}) as answer:
+        assert answer.status == 200
+    later = upload_web.now() + DAY + 600_000_000
+    with monkeypatch.context() as patch:
+        patch.setattr(http_upload, "now", lambda: later)
+        await keep_up(server)
+    assert len(await s3.keys()) == 1
+    assert await status(server, client, here) == 200
+    assert await status(server, client, never) == 404
+    assert await server.store.uploads.find(never.split("/")[-2]) is None
+
+
+async def test_a_slot_for_a_bucket_that_is_away_is_given_and_a_download_gets_an_error(
+    start: Start, s3: S3, client: aiohttp.ClientSession
+) -> None:
+    """A URL is signed without asking the bucket."""
+    server, romeo = await start(s3_direct=True)
+    s3.kill()
+    try:
+        _, here, _ = await both_urls(romeo, "a.bin", 3)
+        assert await status(server, client, here) == 503
+    finally:
+        await asyncio.to_thread(s3.start)
+    assert await status(server, client, here) == 404
+
+
+async def begun(s3: S3) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not await s3.unfinished():
+            await asyncio.sleep(0.05)
+
+
+async def nothing_is_left(s3: S3) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while await s3.unfinished() or await s3.keys():
+            await asyncio.sleep(0.05)

@@ -52,6 +52,18 @@ async def test_a_talk_goes_on_after_a_restart(people: RunningServer, make_server
             await asyncio.sleep(0.01)
 
 
+async def test_who_said_something_a_moment_before_the_stop_resumes_all_the_same(
+    people: RunningServer, make_server: MakeServer
+) -> None:
+    """the count that is saved then takes away nothing of the session"""
+    romeo = await ManagedClient.enable(people, "romeo", "orchard")
+    await silence(romeo)
+    romeo.abort()  # so that nothing holds up the stop until the count is saved
+    await people.stop()
+    romeo = await romeo.resume(await make_server())
+    assert romeo.answer.attrs == {"h": "2", "previd": romeo.id}
+
+
 async def test_what_fell_to_the_inbox_at_the_stop_comes_before_what_is_said_after_the_restart(
     people: RunningServer, make_server: MakeServer
 ) -> None:

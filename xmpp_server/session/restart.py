@@ -65,12 +65,12 @@ class Restart:
 
     async def save(self) -> None:
         """Save all sessions that wait for their clients, once the ledger is closed and nobody is connected."""
+        await self._binder.counts.flush()  # before, for a count takes the place of all that was saved of its session
         now = time.time_ns() // 1000
         waiting = [stream for stream in self._binder.resumption.streams.by_key.values() if stream.session.hibernates]
         try:
             for start in range(0, len(waiting), _TOGETHER):
                 await self._sessions.write(_saved(stream, now) for stream in waiting[start : start + _TOGETHER])
-            await self._binder.counts.flush()
         except StorageError as error:
             _log.error("sessions_not_saved", sessions=len(waiting), error=str(error))
 

@@ -159,6 +159,7 @@ def crash(world: World) -> None:
     """What is known from memory alone is gone."""
     world.core.resends._known.clear()
     world.core.ledger._started = world.core.ledger.newest + 1
+    world.core.ledger._moved.clear()
     if (archive := world.core.modules["localhost"].get("archive")) is not None:
         archive._books.clear()  # type: ignore[attr-defined]
 
@@ -210,6 +211,25 @@ async def test_what_waits_and_is_sent_again_after_a_crash_waits_once_and_in_its_
     assert await world.store.offline.count(JULIET) == 4
     juliet = await world.login("juliet@localhost/balcony")
     assert texts(juliet) == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("more", ["", DELAY])
+async def test_what_waits_keeps_its_place_when_the_next_crash_comes_before_all_of_it_is_sent_again(
+    world: World, more: str
+) -> None:
+    await world.account("juliet@localhost")
+    romeo = await world.login("romeo@localhost/orchard")
+    romeo.send(say("1") + say("2", "o2") + say("3", "o3"))
+    await world.settle()
+    crash(world)
+    romeo.send(say("1", more=more))
+    await world.settle()
+    crash(world)
+    romeo.send(say("2", "o2", more=more))
+    await world.settle()
+    assert await world.store.offline.count(JULIET) == 3
+    juliet = await world.login("juliet@localhost/balcony")
+    assert texts(juliet) == ["1", "2", "3"]
 
 
 async def test_nothing_goes_by_what_is_looked_for_because_it_may_be_sent_again(world: World) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Final, Protocol
@@ -45,6 +45,7 @@ _MOST_FORGOTTEN: Final = 500  # rows that are deleted at once
 _MOST: Final = 64_000_000
 """Octets of messages that may wait for a database that is slow or away; further ones are answered with an error."""
 _LARGE: Final = 500  # messages that are written at once, about
+_REMEMBERED: Final = 10_000  # who sent something again to whom
 _PAUSES: Final = (0.1, 0.5, 2.0, 5.0)  # seconds until the next attempt while the database is away
 _KEEP, _DROP = Fate.KEEP, Fate.DROP  # looking up a member is a call in Python 3.11
 _NOT_ANSWERED: Final = ("error", "headline")
@@ -88,6 +89,8 @@ class Ledger:
         self._round: asyncio.Future[None] | None = None
         self._again: asyncio.Event | None = None
         self._closing = False
+        self._moved: dict[tuple[JID, JID | None], None] = {}
+        """Who sent what again to whom that is a younger row than it was, or had none any more."""
 
     # -- on its way to sessions
 
@@ -334,17 +337,44 @@ class Ledger:
     async def _keep(self, batch: list[Entry]) -> None:
         try:
             former = await self._former(batch)
-            await self._keep_together(batch)
+            waiting = self._waiting(batch, dict(former))
+            await self._keep_together([entry for entry in batch if entry not in waiting])
         except Unavailable:
             self._doubt(batch)
             raise
         for entry, id in former:
             if entry.state is WRITTEN:
                 self.forget(entry.account, id)
+        for entry in waiting:
+            entry.account.waiting = True
+            self._drop(entry)
+            entry.stands()
+        for account in dict.fromkeys(entry.account for entry in waiting):
+            if account.sessions:
+                await self._tell(account)
+
+    def _waiting(self, batch: list[Entry], former: Mapping[Entry, int]) -> set[Entry]:
+        """Messages that nobody has and that stay what they are, rows of before the crash: as younger ones they would
+        come behind those that were sent after them, if the next crash came before these are sent again too. But they
+        follow what was sent again before them and is a younger row by now."""
+        waiting: set[Entry] = set()
+        for entry in batch:
+            if not _may_stand(entry):
+                continue
+            assert entry.stanza is not None
+            talk = (entry.account.jid, entry.stanza.sender)
+            id = former.get(entry)
+            is_nobodys = entry.sent and not entry.sessions and not entry.seen
+            if id is not None and is_nobodys and talk not in self._moved and not self.forgets(entry.account, id):
+                waiting.add(entry)
+                continue
+            self._moved[talk] = None
+            if len(self._moved) > _REMEMBERED:
+                del self._moved[next(iter(self._moved))]
+        return waiting
 
     async def _former(self, batch: list[Entry]) -> list[tuple[Entry, int]]:
-        """Rows of what was kept before a crash and is sent again now. They go: what is sent again comes in its order,
-        and of what was sent first some may be acknowledged and gone."""
+        """Rows of what was kept before a crash and is sent again now."""
         again = [entry for entry in batch if _may_stand(entry)]
         if not again:
             return []

@@ -185,6 +185,7 @@ async def test_listeners_are_told_when_interests_are_known(world: World) -> None
     romeo = await come_online(world)
     assert told == []
     romeo.send(answer())
+    await world.settle()
     await come_online(world, "street")
     assert told == [("orchard", {NICK}), ("street", {NICK})]
     romeo.send("<presence type='unavailable'/>")

@@ -87,6 +87,17 @@ class Port(Protocol):
         ...
 
 
+def addressed(stanza: Stanza, domain: JID) -> Stanza:
+    """The stanza that a component of this domain sends, with its sender; raises ValueError as `Port.send` does."""
+    if stanza.to is None:
+        raise ValueError("a stanza of a component is to somebody")
+    if stanza.sender is None:
+        return stanza.stamped(sender=domain)
+    if stanza.sender.domain != domain.domain:
+        raise ValueError(f"a stanza of {domain} is not from {stanza.sender}")
+    return stanza
+
+
 class ComponentOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What can be chosen for every component."""
 

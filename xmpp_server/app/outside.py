@@ -18,7 +18,7 @@ import structlog
 import uvloop
 
 from xmpp_server.config import Config
-from xmpp_server.port import Component, Delivery, Handler, Port
+from xmpp_server.port import Component, Delivery, Handler, Port, addressed
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
@@ -84,12 +84,7 @@ class StreamPort:
 
     async def send(self, stanza: Stanza) -> Delivery | None:
         """As `Port` has it; what becomes of the stanza is not known."""
-        if stanza.sender is None:
-            stanza = stanza.stamped(sender=self.jid)
-        elif stanza.sender.domain != self.jid.domain:
-            raise ValueError(f"a stanza of {self.jid} is not from {stanza.sender}")
-        if stanza.to is None:
-            raise ValueError("a stanza of a component is to somebody")
+        stanza = addressed(stanza, self.jid)
         await self._stream.writable.wait()
         if self.connected.is_set():
             self._stream.send_raw(stanza.to_bytes())

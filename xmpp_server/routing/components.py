@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from xmpp_server.port import Delivery, Handler
+from xmpp_server.port import Delivery, Handler, addressed
 from xmpp_server.protocol.errors import StanzaError, StreamError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
@@ -38,13 +38,7 @@ class LocalPort:
 
     async def send(self, stanza: Stanza) -> Delivery | None:
         """As `Port` has it."""
-        if stanza.sender is None:
-            stanza = stanza.stamped(sender=self.jid)
-        elif stanza.sender.domain != self.jid.domain:
-            raise ValueError(f"a stanza of {self.jid} is not from {stanza.sender}")
-        if stanza.to is None:
-            raise ValueError("a stanza of a component is to somebody")
-        passage = Passage(stanza)
+        passage = Passage(addressed(stanza, self.jid))
         await self._router.route(passage)
         effect = passage.effect
         return effect if isinstance(effect, Entry) else passage.entry

@@ -11,7 +11,7 @@ from xmpp_server.net.c2s import Clients
 from xmpp_server.net.websocket import WebSocket
 from xmpp_server.protocol.host_meta import BOSH, WEBSOCKET
 from xmpp_server.stream.bosh import Settings
-from xmpp_server.util.http import Request, Route, Site, text
+from xmpp_server.util.http import Request, Route, Site
 
 
 class WebClients:
@@ -44,14 +44,7 @@ class WebClients:
     async def _page(self, request: Request) -> web.StreamResponse:
         """What modules serve under their host's name; under any other, such as an address, the first one's."""
         host = self._hosts.get(request.domain) or next(iter(self._hosts.values()))
-        found = host.web.find("", request.rel_url.raw_path)
-        if found is None:
-            return text(404, "There is nothing here.")
-        request.route, request.rest = found
-        handler = request.route.handler(request.method)
-        if handler is None:
-            return text(405, "This cannot be done here.", Allow=", ".join(request.route.methods))
-        return await handler(request)
+        return await host.web.answer("", request)
 
     def _links(self, host: str) -> list[tuple[str, str]]:
         """Relations and URLs, as web clients of this host find them (XEP-0156 §3)."""

@@ -89,7 +89,7 @@ class HTTPServer:
             if request.key and not places.enter(request.key):
                 return text(429, "There are too many requests from your address at the same time.")
         try:
-            return await self._answer(request)
+            return await self.routes.answer(request.domain, request)
         except (web.HTTPException, asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:
@@ -101,16 +101,6 @@ class HTTPServer:
         finally:
             if places is not None and request.key:
                 places.leave(request.key)
-
-    async def _answer(self, request: Request) -> web.StreamResponse:
-        found = self.routes.find(request.domain, request.rel_url.raw_path)
-        if found is None:
-            return text(404, "There is nothing here.")
-        request.route, request.rest = found
-        handler = request.route.handler(request.method)
-        if handler is None:
-            return text(405, "This cannot be done here.", Allow=", ".join(request.route.methods))
-        return await handler(request)
 
     def _believe(self, request: Request) -> None:
         """Take the client's address from the proxy: the last one in the list that is not a proxy's itself."""

@@ -145,6 +145,17 @@ class Routes:
                 return route, path[len(route.path) :]
         return None
 
+    async def answer(self, host: str, request: Request) -> web.StreamResponse:
+        """What the route for the request's path at this host answers."""
+        found = self.find(host, request.rel_url.raw_path)
+        if found is None:
+            return text(404, "There is nothing here.")
+        request.route, request.rest = found
+        handler = request.route.handler(request.method)
+        if handler is None:
+            return text(405, "This cannot be done here.", Allow=", ".join(request.route.methods))
+        return await handler(request)
+
 
 @dataclass(slots=True)
 class Site:

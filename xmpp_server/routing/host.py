@@ -183,9 +183,9 @@ class Hooks:
         self.session_updated = Notice[Session]("session_updated")
         # unavailable presence, sent by the client or for it; the stanza is the one that is broadcast
         self.session_unavailable = Notice[tuple[Session, Stanza]]("session_unavailable")
-        # the client came back to its session, which stood all the while (XEP-0198 §5)
+        # it was there before the server was started anew, and waits for its client (XEP-0198 §5)
         self.session_restored = Notice[Session]("session_restored")
-        """It was there before the server was started anew, and waits for its client."""
+        # the client came back to its session, which stood all the while (XEP-0198 §5)
         self.session_resumed = Notice[Session]("session_resumed")
         self.session_closed = Notice[Session]("session_closed")
         # what an available session wants to be told of is known, or another than before; after its presence is out

@@ -16,6 +16,7 @@ from tests.server.conftest import MakeServer
 from tests.server.managed_client import ManagedClient
 from tests.server.raw_client import RawClient
 from tests.server.running import RunningServer
+from tests.waiting import until
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage import postgresql, sqlite
@@ -216,10 +217,10 @@ async def test_a_session_is_paused_by_its_own_octets_alone(make_server: MakeServ
         async with stall():
             before = await h(romeo)
             sending = asyncio.create_task(romeo.say(JULIET, *bodies))
-            await asyncio.sleep(1.5)
             session = next(iter(next(user for user in server.users if user.jid.localpart == "romeo").sessions.values()))
-            assert 1_000_000 < session.budget.used < 1_300_000
+            await until(lambda: session.budget.used > 1_000_000)
             assert await ping(juliet) == []
+            assert session.budget.used < 1_300_000
         await sending
         assert await juliet.messages(20) == bodies
         await romeo.handled(before + 20)

@@ -365,21 +365,14 @@ class ClientConnection(StreamConnection):
         elif session is not None:
             session.budget.go_on()  # nothing more is read that would have to wait for it
 
-    def tick(self, now: int) -> int:
-        """Deadlines: of negotiation, of silence, of the end."""
-        if self.closing:
-            return super().tick(now)
-        if self._stream.state is not State.BOUND:
-            self.close(StreamError("connection-timeout", "negotiation takes too long"))
-            return 0
-        keepalive = self._clients.limits.keepalive
-        silence = now - self.heard
-        if silence < keepalive:
-            return keepalive - silence
+    @property
+    def silence(self) -> int | None:
+        return self._clients.limits.keepalive if self._stream.state is State.BOUND else None
+
+    def probe(self) -> None:
         managed = self._session.managed if self._session is not None else None
         # XEP-0198 §8.2: a request in lieu of a space; it frees what an idle client has long got
         if managed is not None and managed.size and not managed.asked:
             self.write(managed.ask())
         else:
             self.keep_alive()
-        return keepalive

@@ -161,16 +161,6 @@ class ComponentConnection(StreamConnection):
             _log.info("component_gone", domain=port.jid.domain)
             port.lost()
 
-    def tick(self, now: int) -> int:
-        """Deadlines: of the handshake, of silence, of the end."""
-        if self.closing:
-            return super().tick(now)
-        if self._stream.state is not State.OPEN:
-            self.close(StreamError("connection-timeout", "the handshake takes too long"))
-            return 0
-        keepalive = self._outsiders.limits.keepalive
-        silence = now - self.heard
-        if silence < keepalive:
-            return keepalive - silence
-        self.keep_alive()
-        return keepalive
+    @property
+    def silence(self) -> int | None:
+        return self._outsiders.limits.keepalive if self._stream.state is State.OPEN else None

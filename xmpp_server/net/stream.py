@@ -49,6 +49,15 @@ class StreamConnection(Connection):
     def take(self, event: Any) -> asyncio.Future[Any] | None:
         """Handle an event, as far as it goes at once; a future if it has to wait. May raise anything."""
 
+    @property
+    @abstractmethod
+    def silence(self) -> int | None:
+        """Seconds without traffic after which the peer is probed; None while the stream is not negotiated."""
+
+    def probe(self) -> None:
+        """Write something, to notice a dead connection."""
+        self.keep_alive()
+
     def turned(self) -> None:
         """All events of this turn are handled, and what the stream had to send is written."""
 
@@ -59,6 +68,20 @@ class StreamConnection(Connection):
         else:
             _log.error("connection_failed", exc_info=error)
             self.close(StreamError("internal-server-error"))
+
+    def tick(self, now: int) -> int:
+        """Deadlines: of negotiation, of silence, of the end."""
+        if self.closing:
+            return super().tick(now)
+        most = self.silence
+        if most is None:
+            self.close(StreamError("connection-timeout", "negotiation takes too long"))
+            return 0
+        silence = now - self.heard
+        if silence < most:
+            return most - silence
+        self.probe()
+        return most
 
     # -- the socket
 

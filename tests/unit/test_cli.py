@@ -88,6 +88,24 @@ def test_no_command_takes_a_password_as_an_argument(capsys: pytest.CaptureFixtur
             account(action, "ann@localhost", "--password", "geheim")
 
 
+def test_a_host_that_the_server_was_started_with_is_known_by_its_accounts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`serve --domain chat.example --admin admin`, and the configuration names no host"""
+    file = tmp_path / "a.toml"
+    file.write_text("[hosts.'chat.example']")
+    assert account("create", "admin@chat.example", "--generate", "--config", str(file)) == 0
+    assert account("create", "ann@CHAT.example", "--generate") == 0
+    assert account("invite", "chat.example") == 0
+    assert "https://chat.example:5281/invite/" in capsys.readouterr().out
+    assert account("create", "ann@localhost", "--generate") == 0
+    capsys.readouterr()
+    assert account("list") == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert listed == ["ACCOUNT", "admin@chat.example", "ann@chat.example", "ann@localhost"]
+    assert account("create", "ann@chat.exampel", "--generate") == 1
+
+
 def test_what_cannot_be_done_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     account("create", "ann@localhost", "--generate")
     capsys.readouterr()

@@ -40,9 +40,15 @@ async def with_store(config: Config, args: argparse.Namespace, action: Action) -
     await migrate(config.database_url)
     store = await Store.open(config.database_url)
     try:
-        await action(config, store, args)
+        await action(await _with_host(config, store, args), store, args)
     finally:
         await store.close()
+
+
+async def _with_host(config: Config, store: Store, args: argparse.Namespace) -> Config:
+    """A host that was named on the server's command line alone is known by its accounts."""
+    domain = getattr(args, "address", "").rpartition("@")[2].partition("/")[0].lower()
+    return config.with_host(domain) if domain not in config.hosts and domain in await store.accounts.hosts() else config
 
 
 async def _create(config: Config, store: Store, args: argparse.Namespace) -> None:
@@ -147,7 +153,7 @@ def _end_sessions(config: Config) -> None:
 
 async def _list(config: Config, store: Store, args: argparse.Namespace) -> None:
     print(f"{'ACCOUNT':40} {'MADE':16}  {'LAST LOGIN':16}")
-    for domain in [args.domain] if args.domain else config.hosts:
+    for domain in [args.domain] if args.domain else await store.accounts.hosts():
         after: JID | None = None
         while page := await store.accounts.list(domain, after=after, limit=_PAGE):
             for entry in page:

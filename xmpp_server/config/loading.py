@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -90,6 +90,10 @@ class Config:
     def again(self) -> Config:
         """The same file read once more, for a reload; raises ConfigError."""
         return load(self.file or None, self.known, self.overrides, self.components)
+
+    def with_host(self, domain: str) -> Config:
+        """The same with this host too, as if the command line had named it; raises ConfigError."""
+        return load(self.file or None, self.known, replace(self.overrides, domain=domain), self.components)
 
 
 def load(

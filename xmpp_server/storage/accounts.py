@@ -113,6 +113,10 @@ _LIST: Final = Statement(
     .limit(bindparam("limit"))
 )
 
+_NEXT_HOST: Final = Statement(
+    select(accounts.c.host).where(accounts.c.host > bindparam("after")).order_by(accounts.c.host).limit(1)
+)
+
 
 @dataclass(frozen=True, slots=True)
 class AccountEntry:
@@ -193,6 +197,13 @@ class Accounts:
             return await transaction.run(_DELETE, account=str(account)) > 0
 
         return await self._database.write(work)
+
+    async def hosts(self) -> Sequence[str]:
+        """The hosts that have accounts, in the order of their names."""
+        found = [""]
+        while row := await self._database.one(_NEXT_HOST, after=found[-1]):
+            found.append(row[0])
+        return found[1:]
 
     async def list(self, host: str, *, after: JID | None = None, limit: int = 100) -> Sequence[AccountEntry]:
         """A page of the accounts of a host, ordered by address, from the one after `after`."""

@@ -86,7 +86,7 @@ class Session(Protocol):
         """The first receipt of what is held back."""
         ...
 
-    def ask(self) -> None:
+    def hurry(self) -> None:
         """Ask the client for what it has got, if it counts stanzas (XEP-0198 §4)."""
         ...
 

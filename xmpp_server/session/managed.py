@@ -74,7 +74,7 @@ class Managed(Management):
     """
 
     __slots__ = (
-        *("_hurried", "_streams", "_waiting", "claim", "key", "late", "limit", "session", "soon", "timer"),
+        *("_again", "_hurried", "_streams", "_waiting", "claim", "key", "late", "limit", "session", "soon", "timer"),
         "unsaved",
     )
 
@@ -91,6 +91,8 @@ class Managed(Management):
         self._streams = streams
         self.soon = False
         self.late = False
+        self._again = False
+        """Whether the client is to be asked once more as soon as it answers."""
         self._hurried = False
         """Whether something was sent, since the client was asked last, that is kept until it is acknowledged."""
         self._waiting: asyncio.Future[None] | None = None
@@ -125,7 +127,7 @@ class Managed(Management):
         return True
 
     def ask(self) -> bytes:
-        self._hurried = False
+        self._again = self._hurried = False
         return super().ask()
 
     def _ask_in_time(self) -> None:
@@ -143,12 +145,20 @@ class Managed(Management):
         if self.awaited and not self.asked and sink is not None:
             sink.write(self.ask())
 
+    def hurry(self) -> None:
+        """Ask for what was sent since the last time now, for somebody waits for it; or when the last question is
+        answered."""
+        self.ask_for_tail()
+        self._again = self.awaited > 0
+
     def accept(self, h: int) -> None:
         """The client says that it has all up to h; raises StreamError if that was not sent."""
         session = self.session
         for claim in self.acknowledge(h):
             if type(claim) is not Stanza:
                 claim.acknowledged(session)  # type: ignore[attr-defined]
+        if self._again:
+            self.ask_for_tail()
         if self.awaited:
             self._ask_in_time()
         if self._waiting is not None:

@@ -162,10 +162,10 @@ class Session:
             return await self.managed.drained()
         return self.sink is not None and await self.sink.drained()
 
-    def ask(self) -> None:
-        """Ask the client for what it has got, if it counts stanzas (XEP-0198 §4)."""
+    def hurry(self) -> None:
+        """Ask the client now for what it has got, if it counts stanzas (XEP-0198 §4)."""
         if self.managed is not None:
-            self.managed.ask_for_tail()
+            self.managed.hurry()
 
     def hold(self) -> None:
         """Hold live messages back until `release` is called as often, for what is older goes first."""

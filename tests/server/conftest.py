@@ -38,6 +38,12 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
     return {"uvloop": uvloop.new_event_loop}
 
 
+@pytest.fixture(autouse=True)
+def short_goodbye(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many a client of these tests does not answer when the server closes its stream."""
+    monkeypatch.setattr("xmpp_server.app.server._GOODBYE", 0.5)
+
+
 @pytest_asyncio.fixture
 async def make_server(database_url: str, tmp_path: Path) -> AsyncIterator[MakeServer]:
     """Starts the server with these further options (TOML); again with the same data if the first was stopped."""
@@ -51,6 +57,8 @@ async def make_server(database_url: str, tmp_path: Path) -> AsyncIterator[MakeSe
     for server in running:
         for hang_up in server.hang_up:
             hang_up()
+        for connection in list(server.connections):
+            connection.abort()
         await server.stop()
 
 

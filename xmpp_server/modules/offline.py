@@ -167,25 +167,30 @@ class Offline(Module):
         account = session.account
         try:
             async with self._accounts.use(account.jid):  # the same object for all, as long as this lasts
-                while True:
-                    complete = False
-                    try:
-                        complete = await self._hand_over(account, session)
-                        if complete and self._rounds[session].passed_over:
-                            await self._ledger.forgotten(account)
-                    finally:
-                        if not complete:
-                            account.waiting = True
-                        if not complete and session.hibernates:
-                            self._interrupted.add(session)
-                        else:
-                            session.release()
-                    if not complete or not account.waiting or not _takes(session):
-                        break
-                    self._rounds[session] = self._begin(session, share=False)
+                with self._ledger.handing(account):
+                    complete = await self._hand_all(account, session)
         finally:
             del self._rounds[session]
         self._continue(account, None if complete else session)
+
+    async def _hand_all(self, account: Account, session: Session) -> bool:
+        """Round after round, until nothing waits any more; False: the session went away meanwhile."""
+        while True:
+            complete = False
+            try:
+                complete = await self._hand_over(account, session)
+                if complete and self._rounds[session].passed_over:
+                    await self._ledger.forgotten(account)
+            finally:
+                if not complete:
+                    account.waiting = True
+                if not complete and session.hibernates:
+                    self._interrupted.add(session)
+                else:
+                    session.release()
+            if not complete or not account.waiting or not _takes(session):
+                return complete
+            self._rounds[session] = self._begin(session, share=False)
 
     async def _hand_over(self, account: Account, session: Session) -> bool:
         """Deliver what waits and is older than what the session holds back; False: it went away meanwhile."""
@@ -217,7 +222,7 @@ class Offline(Module):
             return True
         if round_.share and self._ledger.forgets(account, message.id):
             round_.passed_over = True
-        return self._ledger.hand(account, message.id, message.stanza, session, share=round_.share)
+        return self._ledger.hand(account, message.id, message.stanza, session, last=round_.last, share=round_.share)
 
 
 def _takes(session: Session) -> bool:

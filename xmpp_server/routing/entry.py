@@ -40,7 +40,8 @@ class Entry(Effect):
     """A message to an account of ours: what its sender brought about, and the receipt of every session that it is given
     to. One that is not `kept` is answered with an error if nobody gets it.
 
-    `size` and `received` (microseconds) are known once it has an id.
+    `size` and `received` (microseconds) are known once it has an id. `row` is its id in the inbox: another one if it
+    stood there before a crash, and was sent again.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class Entry(Effect):
         "kept",
         "private",
         "received",
+        "row",
         "seen",
         "sender",
         "sent",
@@ -80,7 +82,7 @@ class Entry(Effect):
 
     def number(self, id: int, received: int) -> None:
         """It is in flight for longer than this turn of the loop."""
-        self.id = id
+        self.id = self.row = id
         self.received = received
         self.state = IN_MEMORY
         self.size = _ENVELOPE
@@ -133,7 +135,7 @@ class Entry(Effect):
     def hurry(self) -> None:
         """As `port.Delivery` has it."""
         for session in self.sessions:
-            session.ask()
+            session.hurry()
 
     def lost(self, session: Session) -> None:
         """As `Receipt` has it."""
@@ -146,7 +148,7 @@ class Entry(Effect):
         line = self.account.line
         assert line is not None
         del line.unwritten[self.id]
-        line.rows[self.id] = self
+        line.rows.setdefault(self.row, self)  # or it is being handed over
         self.state = WRITTEN
         stanza, self.stanza = self.stanza, None
         self.private = stanza is not None and any(key in _PRIVATE for key in stanza.keys)

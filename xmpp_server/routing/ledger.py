@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Final, Protocol
 
@@ -45,7 +46,6 @@ _MOST_FORGOTTEN: Final = 500  # rows that are deleted at once
 _MOST: Final = 64_000_000
 """Octets of messages that may wait for a database that is slow or away; further ones are answered with an error."""
 _LARGE: Final = 500  # messages that are written at once, about
-_REMEMBERED: Final = 10_000  # who sent something again to whom
 _PAUSES: Final = (0.1, 0.5, 2.0, 5.0)  # seconds until the next attempt while the database is away
 _KEEP, _DROP = Fate.KEEP, Fate.DROP  # looking up a member is a call in Python 3.11
 _NOT_ANSWERED: Final = ("error", "headline")
@@ -82,6 +82,7 @@ class Ledger:
         self._older: dict[Entry, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._due: dict[Account, None] = {}
+        self._handed: Counter[Account] = Counter()
         self._forgotten: dict[JID, dict[int, None]] = {}
         self._forgetting: asyncio.TimerHandle | None = None
         self._forget_now = False
@@ -89,8 +90,6 @@ class Ledger:
         self._round: asyncio.Future[None] | None = None
         self._again: asyncio.Event | None = None
         self._closing = False
-        self._moved: dict[tuple[JID, JID | None], None] = {}
-        """Who sent what again to whom that is a younger row than it was, or had none any more."""
 
     # -- on its way to sessions
 
@@ -166,7 +165,7 @@ class Ledger:
                 self._drop(entry)
             elif entry.state is WRITTEN:
                 self._leave(entry)
-                self.forget(entry.account, entry.id)
+                self.forget(entry.account, entry.row)
             entry.stands()
         else:
             account = entry.account
@@ -180,17 +179,31 @@ class Ledger:
 
     # -- out of the inbox
 
-    def hand(self, account: Account, id: int, data: bytes, session: Session, *, share: bool) -> bool:
-        """Give a session a message that stands in the inbox; False: the session is gone.
+    @contextmanager
+    def handing(self, account: Account) -> Iterator[None]:
+        """Meanwhile the account's inbox is read for `hand`."""
+        self._handed[account] += 1
+        try:
+            yield
+        finally:
+            self._handed[account] -= 1
+            if not self._handed[account]:
+                del self._handed[account]
+
+    def hand(self, account: Account, id: int, data: bytes, session: Session, *, last: int, share: bool) -> bool:
+        """Give a session, which holds back what is younger than `last`, a message that stands in the inbox; False: the
+        session is gone.
 
         Nothing happens if the session has it, if somebody acknowledged it, or if it is in flight to another session and
-        `share` is not set.
+        `share` is not set. What was sent again since a crash and is held back comes twice: it has its place here.
         """
         line = account.line
         if line is None:
             line = account.line = Line()
         entry = line.rows.get(id)
         if entry is not None:
+            if entry.id > last and session in entry.sessions:
+                return entry.give_bytes(session, data)
             if not share or entry.seen or entry.private or session in entry.sessions:
                 return True
             return entry.give_bytes(session, data)
@@ -337,59 +350,42 @@ class Ledger:
     async def _keep(self, batch: list[Entry]) -> None:
         try:
             former = await self._former(batch)
-            waiting = self._waiting(batch, dict(former))
-            await self._keep_together([entry for entry in batch if entry not in waiting])
+            await self._keep_together([entry for entry in batch if entry not in former])
         except Unavailable:
             self._doubt(batch)
             raise
-        for entry, id in former:
-            if entry.state is WRITTEN:
-                self.forget(entry.account, id)
-        for entry in waiting:
-            entry.account.waiting = True
-            self._drop(entry)
-            entry.stands()
-        for account in dict.fromkeys(entry.account for entry in waiting):
-            if account.sessions:
-                await self._tell(account)
+        for entry, rows in former.items():
+            entry.row, *copies = rows
+            for row in copies:
+                self.forget(entry.account, row)
+            if self.forgets(entry.account, entry.row):
+                entry.seen = True
+        await self._stand(former)
 
-    def _waiting(self, batch: list[Entry], former: Mapping[Entry, int]) -> set[Entry]:
-        """Messages that nobody has and that stay what they are, rows of before the crash: as younger ones they would
-        come behind those that were sent after them, if the next crash came before these are sent again too. But they
-        follow what was sent again before them and is a younger row by now."""
-        waiting: set[Entry] = set()
-        for entry in batch:
-            if not _may_stand(entry):
-                continue
-            assert entry.stanza is not None
-            talk = (entry.account.jid, entry.stanza.sender)
-            id = former.get(entry)
-            is_nobodys = entry.sent and not entry.sessions and not entry.seen
-            if id is not None and is_nobodys and talk not in self._moved and not self.forgets(entry.account, id):
-                waiting.add(entry)
-                continue
-            self._moved[talk] = None
-            if len(self._moved) > _REMEMBERED:
-                del self._moved[next(iter(self._moved))]
-        return waiting
-
-    async def _former(self, batch: list[Entry]) -> list[tuple[Entry, int]]:
-        """Rows of what was kept before a crash and is sent again now."""
-        again = [entry for entry in batch if _may_stand(entry)]
+    async def _former(self, batch: list[Entry]) -> dict[Entry, list[int]]:
+        """The rows, oldest first, of what was kept before a crash and is sent again now. It keeps its row: as a younger
+        one it would come behind what was sent after it, if the next crash came before all is sent again."""
+        again = [entry for entry in batch if self._may_stand(entry)]
         if not again:
-            return []
+            return {}
         wanted = [
             (entry.account.jid, retraction.mark(entry.stanza.sender, entry.stanza.id))
             for entry in again
             if entry.stanza is not None and entry.stanza.sender is not None
         ]
-        found = await self._inbox.former(wanted, before=self._started)
-        return [
-            (entry, id)
-            for entry, rows in zip(again, found, strict=True)
-            for id, kept in rows
-            if entry.stanza is not None and is_same(kept, entry.stanza)
-        ]
+        former: dict[Entry, list[int]] = {}
+        for entry, rows in zip(again, await self._inbox.former(wanted, before=self._started), strict=True):
+            same = [id for id, kept in rows if entry.stanza is not None and is_same(kept, entry.stanza)]
+            if same:
+                former[entry] = sorted(same)
+        return former
+
+    def _may_stand(self, entry: Entry) -> bool:
+        """Whether it may be in the inbox since before the server was started: who has an origin-id sends again."""
+        stanza, account = entry.stanza, entry.account
+        if stanza is None or not stanza.id or ORIGIN_ID not in stanza.keys:
+            return False
+        return account.waiting or account in self._handed or (account.line is not None and bool(account.line.rows))
 
     async def _keep_together(self, batch: list[Entry]) -> None:
         if not batch:
@@ -444,12 +440,19 @@ class Ledger:
                     self._due[entry.account] = None
 
     async def _kept(self, batch: list[Entry], refused: Collection[tuple[JID, int]]) -> None:
-        waiting: dict[Account, None] = {}
+        kept: list[Entry] = []
         for entry in batch:
-            account = entry.account
-            if (account.jid, entry.id) in refused:
+            if (entry.account.jid, entry.id) in refused:
                 self._refused(entry)
-                continue
+            else:
+                kept.append(entry)
+        await self._stand(kept)
+
+    async def _stand(self, entries: Iterable[Entry]) -> None:
+        """They have their rows."""
+        waiting: dict[Account, None] = {}
+        for entry in entries:
+            account = entry.account
             entry.written()
             self.size -= entry.size
             entry.stands()
@@ -457,9 +460,11 @@ class Ledger:
                 continue
             self._leave(entry)
             if entry.seen:
-                self.forget(account, entry.id)
-            elif account.sessions:
-                waiting[account] = None
+                self.forget(account, entry.row)
+            else:
+                account.waiting = True
+                if account.sessions:
+                    waiting[account] = None
         for account in waiting:
             await self._tell(account)
 
@@ -502,7 +507,8 @@ class Ledger:
         """It is in the inbox, and nobody's any more."""
         line = entry.account.line
         assert line is not None
-        del line.rows[entry.id]
+        if line.rows.get(entry.row) is entry:
+            del line.rows[entry.row]
         self._accounts.release(entry.account)
 
     def _answer(self, entry: Entry, error: StanzaError) -> None:
@@ -552,11 +558,3 @@ class Ledger:
             self._timer.cancel()
         if self._forgetting is not None:
             self._forgetting.cancel()
-
-
-def _may_stand(entry: Entry) -> bool:
-    """Whether the message may be in the inbox since before the server was started: who has an origin-id sends again."""
-    stanza, account = entry.stanza, entry.account
-    if stanza is None or not stanza.id or ORIGIN_ID not in stanza.keys:
-        return False
-    return account.waiting or (account.line is not None and bool(account.line.rows))

@@ -61,6 +61,7 @@ _PEP: Final = frozenset(
         "last-published",
         "presence-notifications",
         "presence-subscribe",
+        "pubsub-on-a-jid",
     )
 )
 

@@ -24,6 +24,8 @@ AUTHORIZATION: Final = f"{NS}#subscribe_authorization"
 GET_PENDING: Final = f"{NS}#get-pending"
 COMMANDS: Final = "http://jabber.org/protocol/commands"
 _X: Final = qname(ns.DATA, "x")
+_ASKED: Final = 100
+"""Subscriptions that an owner is asked for at once; those that wait behind them come when he asks again."""
 
 
 class Approvals:
@@ -111,8 +113,7 @@ class Approvals:
                 Form.of("form", AUTHORIZATION, Field("pubsub#node", (), "list-single", "", nodes)).element()
             )
         node = await self._engine.owned(owner, Form.parse(x, "submit").text("pubsub#node"), by)
-        subscribers = await self._engine.store.subscribers(owner, node.name, "", self._engine.face.limits.subscribers)
-        await self.ask(node, [each for each in subscribers if each.state == "pending"], [by])
+        await self.ask(node, await self._engine.store.waiting(owner, node.name, _ASKED), [by])
         answer.attrs["status"] = "completed"
         return answer
 

@@ -29,7 +29,7 @@ from xmpp_server.storage.pubsub_tables import Item, NodeRow
 
 from . import events, pages
 from .access import Node
-from .config import PUBLISH_OPTIONS, Bounds, NodeConfig, changed, check, form
+from .config import PUBLISH_OPTIONS, Bounds, NodeConfig, changed, check, expect_known, form
 from .errors import EVENT, refuse
 from .face import Face
 from .notifications import Notifications
@@ -204,6 +204,8 @@ class Engine:
             raise refuse("item-not-found")
         if by is not None and not self.face.may_create(owner, by.bare):
             raise refuse("forbidden")
+        if options is not None:
+            expect_known(options)
         config = self._configured(self.face.default(name), options)
         if options is not None:
             check(config, options, self.bounds)
@@ -221,14 +223,11 @@ class Engine:
         if count >= self.face.limits.publishes_per_minute:
             raise refuse("policy-violation", text="Too many publications in a minute.", type="wait")
 
-    async def items(self, owner: JID, name: str, ids: Sequence[str] = (), by: JID | None = None) -> Sequence[Item]:
-        """Items that are kept (§6.5): those with these ids in that order, or all, the oldest first."""
+    async def items(self, owner: JID, name: str, by: JID | None = None) -> Sequence[Item]:
+        """All items that are kept (§6.5), the oldest first."""
         node = await self.readable(owner, name, by)
         node.expect_items()
         since = node.config.since(node.now)
-        if ids:
-            found = await self.store.named(owner, name, ids[: self.face.limits.items])
-            return [item for item in found if item.at >= since]
         return [item for item in await self.store.between(owner, name, 0, pages.LAST) if item.at >= since]
 
     async def page(
@@ -246,6 +245,18 @@ class Engine:
         if not chosen:
             return node, (), page
         return node, await self.store.between(owner, name, chosen[0].n, chosen[-1].n), page
+
+    async def named(
+        self, owner: JID, name: str, ids: Sequence[str], by: JID | None = None
+    ) -> tuple[Node, Sequence[Item], Page | None]:
+        """The items with these ids in that order (§6.5.6), as many as make a page; what is said if that is not all."""
+        node = await self.readable(owner, name, by)
+        node.expect_items()
+        since = node.config.since(node.now)
+        contents = [entry for entry in await self.store.contents(owner, name) if entry.at >= since]
+        chosen, page = pages.named(contents, ids)
+        found = await self.store.named(owner, name, [entry.id for entry in chosen]) if chosen else ()
+        return node, found, page
 
     async def ids(self, owner: JID, name: str, by: JID) -> Sequence[str]:
         """The ids of all items that are kept, the oldest first (§5.5)."""

@@ -220,6 +220,8 @@ async def test_a_node_for_groups_of_the_roster_is_read_by_them_alone(world: Worl
     assert await items(juliet, "n", ROMEO) == ["1"]
     await romeo.request("set", f"<query xmlns='jabber:iq:roster'>{group.replace('Friends', 'Foes')}</query>")
     await publish(romeo, "n", "2")
+    gone = f"<subscription node='n' jid='{juliet.jid}' subscription='none'/>"
+    await juliet.receives(f"<message><event xmlns='{NS}#event'>{gone}</event></message>")
     await juliet.receives_nothing()
     query = "<query xmlns='http://jabber.org/protocol/disco#items'/>"
     assert "n" not in {each.get("node") for each in next(iter(await juliet.request("get", query, ROMEO)))}

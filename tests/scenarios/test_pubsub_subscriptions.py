@@ -186,6 +186,7 @@ async def test_a_lease_ends_at_its_time_and_takes_no_room_then(world: World, mon
     later = time.time_ns() + 120 * 10**9
     monkeypatch.setattr("time.time_ns", lambda: later)
     await publish(admin, "news", "2", to=SERVICE)
+    await juliet.receives(state_told("none", juliet.jid))
     await juliet.receives_nothing()
     assert await listed(admin, "<subscriptions node='news'/>", ns=OWNER) == []
     assert await refused(juliet, "get", f"<options node='news' jid='{juliet.jid}'/>") == (
@@ -451,6 +452,9 @@ async def test_who_loses_access_by_the_roster_is_subscribed_no_more(world: World
     await world.settle()
     juliet.inbox.clear()
     await publish(romeo, "n", "1")
+    await juliet.receives(
+        f"<message from='{ROMEO}'><event xmlns='{EVENT}'><subscription node='n' subscription='none'/></event></message>"
+    )
     await juliet.receives_nothing()
     assert await listed(romeo, "<subscriptions node='n'/>", ROMEO, OWNER) == []
 

@@ -48,7 +48,7 @@ async def test_there_are_no_collections(world: World, field: str) -> None:
 async def test_a_configuration_that_is_not_done_is_not_acceptable(
     world: World, field: str, wanted: str, unwanted: str
 ) -> None:
-    """XEP-0060 §8.2.5.3"""
+    """XEP-0060 §8.2.5.2"""
     admin = await world.login("admin@localhost/desk")
     await create(admin, **{field: unwanted})
     asked = form("node_config", **{field: wanted}, title="T")

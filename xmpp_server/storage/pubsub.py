@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -238,9 +238,9 @@ class PubSub(NodeRelations):
         """Remove the items that are older."""
         await self._database.run(_EXPIRE, owner=str(owner), node=node, before=before)
 
-    async def last_items(self, viewer: JID, interests: Sequence[str]) -> Sequence[LastItem]:
+    def last_items(self, viewer: JID, interests: Sequence[str]) -> AsyncIterator[Sequence[LastItem]]:
         """As `pubsub_last_items.last_items` has it."""
-        return await last_items(self._database, viewer, interests)
+        return last_items(self._database, viewer, interests)
 
 
 async def _create(transaction: Transaction, owner: JID, node: str, new: NewNode) -> None:

@@ -87,7 +87,7 @@ class Approvals:
             await self.tell(self._engine.found(owner, name, row), waited, state)
 
     async def tell(self, node: Node, before: Subscription, state: str) -> None:
-        """An owner changed the state of a subscription: the subscriber hears of it (§12.8)."""
+        """An owner changed the state of a subscription: the subscriber hears of it (§12.14)."""
         notifications = self._engine.notifications
         after = replace(before, state=state)
         await notifications.tell_of_subscription(node.owner, node.name, after, [before.jid])

@@ -23,7 +23,16 @@ from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.rsm import Page, PageRequest
 from xmpp_server.storage.errors import NoSuchAccount
-from xmpp_server.storage.pubsub import NewNode, NodeExists, OfSomebodyElse, PubSub, Storing, TooManyNodes, TooMuch
+from xmpp_server.storage.pubsub import (
+    NewNode,
+    NodeExists,
+    NoSuchItem,
+    OfSomebodyElse,
+    PubSub,
+    Storing,
+    TooManyNodes,
+    TooMuch,
+)
 from xmpp_server.storage.pubsub_relations import NoSuchNode, TooManyRelations
 from xmpp_server.storage.pubsub_tables import Item, NodeRow
 
@@ -267,7 +276,7 @@ class Engine:
     async def retract(
         self, owner: JID, name: str, ids: Sequence[str], *, notify: bool = False, by: JID | None = None
     ) -> None:
-        """Remove items (§7.2): an owner any, others what they published."""
+        """Remove items (§7.2), all or none (§12.11): an owner any, others what they published."""
         node = await self.node(owner, name, by)
         if by is not None and (error := node.publishing_error(by)) is not None:
             raise error
@@ -276,12 +285,10 @@ class Engine:
             raise refuse("bad-request", "item-required")
         own = by.bare if by is not None and node.affiliation(by) != "owner" else None
         with refusing():
-            removed = await self.store.retract(owner, name, ids[: self.face.limits.items], own)
-        if not removed:
-            raise refuse("item-not-found")
+            await self.store.retract(owner, name, ids, own)
         if notify or node.config.notify_retract:
-            await self.notifications.tell(node, events.retracted(name, removed))
-        await self.face.retracted(owner, name, removed, by)
+            await self.notifications.tell(node, events.retracted(name, dict.fromkeys(ids)))
+        await self.face.retracted(owner, name, ids, by)
 
 
 @contextmanager
@@ -291,7 +298,7 @@ def refusing() -> Iterator[None]:
         yield
     except NodeExists:
         raise refuse("conflict") from None
-    except (NoSuchNode, NoSuchAccount):
+    except (NoSuchNode, NoSuchItem, NoSuchAccount):
         raise refuse("item-not-found") from None
     except TooManyNodes:
         raise refuse("resource-constraint", text="There are as many nodes as one owner may have.") from None
@@ -308,6 +315,8 @@ def _expect(items: Sequence[Item], config: NodeConfig, bounds: Bounds) -> None:
     largest = min(config.max_payload_size or bounds.octets, bounds.octets)
     if any(len(item.payload) > largest for item in items):
         raise refuse("not-acceptable", "payload-too-big")
+    if config.persist_items and len(items) > config.keep(bounds.items):
+        raise refuse("not-allowed", "max-items-exceeded")  # §12.11
     if not items and config.persist_items:
         raise refuse("bad-request", "item-required")
     if items and not config.persist_items and not config.deliver_payloads:

@@ -115,7 +115,7 @@ class Notifications:
             await self._last(node, item, viewer)
 
     async def tell_of_subscription(self, owner: JID, name: str, change: Subscription, to: Iterable[JID]) -> None:
-        """A subscription has another state (§12.8): to the subscriber, or to owners."""
+        """A subscription has another state (§12.14): to the subscriber, or to owners."""
         event = events.subscription_changed(name, change.jid, change.state)
         await self._give(name, events.message(owner, event, "headline"), to)
 
@@ -153,6 +153,14 @@ class Notifications:
         instead = {*followers, *(jid.bare for jid in followers)}
         return [jid for jid in found if jid not in instead] + followers
 
+    async def recheck(self, owner: JID, jid: JID) -> None:
+        """This bare address has lost its place in the owner's roster: its subscriptions end where it may read no more
+        (XEP-0163 §7.1)."""
+        for name, subscription in await self._store.subscriptions(owner, jid):
+            row = await self._store.node(owner, name, jid)
+            if row is not None:
+                await self._willing(self._node(owner, name, row), [subscription])
+
     async def _willing(self, node: Node, subscriptions: Sequence[Subscription]) -> Sequence[JID]:
         """Those who may know, and want to now. Subscriptions whose lease has ended, or whose subscriber has lost his
         place in the owner's roster (XEP-0163 §7.1), end by this."""
@@ -179,7 +187,7 @@ class Notifications:
         return await self._face.groups(node.owner, [jid.bare for jid in jids]) if node.asks_roster else {}
 
     async def _end(self, node: Node, over: Iterable[JID], blocked: Collection[JID]) -> None:
-        """The subscribers hear of it (XEP-0060 §12.8), but for those who are blocked."""
+        """The subscribers hear of it (XEP-0060 §12.14), but for those who are blocked."""
         for jid in over:
             subscription = node.row.subscriptions[jid]
             with suppress(NoSuchNode):
@@ -209,7 +217,7 @@ class Notifications:
                     await asyncio.sleep(0)
 
     async def bounced(self, owner: JID, stanza: Stanza) -> None:
-        """An error came back (§12.3)."""
+        """An error came back (§12.4)."""
         error = stanza.child(ns.CLIENT, "error")
         if error is not None and stanza.sender is not None:
             condition = next((child.name for child in error if child.ns == ns.STANZA_ERRORS), "")

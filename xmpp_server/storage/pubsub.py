@@ -87,6 +87,10 @@ class OfSomebodyElse(Exception):  # noqa: N818
     """An item was published by another, and is not to be touched."""
 
 
+class NoSuchItem(Exception):  # noqa: N818
+    """There is no item of this id."""
+
+
 class NewNode(msgspec.Struct, frozen=True):
     """A node to be made, if the owner has less than `most`."""
 
@@ -217,18 +221,19 @@ class PubSub(NodeRelations):
         found = await self._database.read(work)
         return [found[id] for id in dict.fromkeys(ids) if id in found]
 
-    async def retract(self, owner: JID, node: str, ids: Sequence[str], own: JID | None = None) -> Sequence[str]:
-        """Remove these items; those that were there. Raises OfSomebodyElse, and removes none, if one was not published
-        by `own`."""
+    async def retract(self, owner: JID, node: str, ids: Sequence[str], own: JID | None = None) -> None:
+        """Remove these items. Removes none and raises NoSuchItem if one is not there, OfSomebodyElse if one was not
+        published by `own`."""
         place = {"owner": str(owner), "node": node}
 
-        async def work(transaction: Transaction) -> Sequence[str]:
+        async def work(transaction: Transaction) -> None:
             if own is not None and await _any_of_others(transaction, place, ids, own):
                 raise OfSomebodyElse(node)
             gone = [row[0] for names in _names(ids) for row in await transaction.all(_RETRACT, **place, **names)]
-            return [id for id in dict.fromkeys(ids) if id in gone]
+            if len(gone) < len(set(ids)):
+                raise NoSuchItem(node)
 
-        return await self._database.write(work)
+        await self._database.write(work)
 
     async def purge(self, owner: JID, node: str) -> None:
         """Remove all items."""

@@ -12,7 +12,9 @@ from xmpp_server.protocol.disco import Identity, Info
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.rsm import PageRequest
 from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.pubsub import pages
 from xmpp_server.pubsub.approvals import COMMANDS, GET_PENDING
 from xmpp_server.pubsub.config import NodeConfig
 from xmpp_server.pubsub.engine import Engine
@@ -140,7 +142,7 @@ class Service(Component):
         if stanza.type == "get" and (payload.ns, payload.name) == (ns.DISCO_INFO, "query"):
             return (await self._info(payload.get("node"), stanza.sender),)
         if stanza.type == "get" and (payload.ns, payload.name) == (ns.DISCO_ITEMS, "query"):
-            return (await self._items(payload.get("node"), stanza.sender),)
+            return (await self._items(payload, stanza.sender),)
         raise StanzaError("service-unavailable")
 
     async def _info(self, node: str, sender: JID) -> Element:
@@ -152,17 +154,18 @@ class Service(Component):
         features = FEATURES | {COMMANDS, ns.DISCO_INFO, ns.DISCO_ITEMS}
         return Info.of([Identity("pubsub", "service", name=self.title)], features).element()
 
-    async def _items(self, node: str, sender: JID) -> Element:
-        jid = self._port.jid
+    async def _items(self, asked: Element, sender: JID) -> Element:
+        jid, node = self._port.jid, asked.get("node")
         query = Element(ns.DISCO_ITEMS, "query", {"node": node} if node else {})
         if node == COMMANDS:
             attrs = {"jid": str(jid), "node": GET_PENDING, "name": "Pending subscriptions"}
             return query.add(Element(ns.DISCO_ITEMS, "item", attrs))
         if node:
-            for id in await self.engine.ids(jid, node, sender):
-                query.add(Element(ns.DISCO_ITEMS, "item", {"jid": str(jid), "name": id}))
-            return query
-        for name, config in await self.engine.nodes(jid, sender):
-            attrs = {"jid": str(jid), "node": name, **({"name": config.title} if config.title else {})}
-            query.add(Element(ns.DISCO_ITEMS, "item", attrs))
-        return query
+            entries = [(id, {"name": id}) for id in await self.engine.ids(jid, node, sender)]
+        else:
+            nodes = await self.engine.nodes(jid, sender)
+            entries = [(name, {"node": name, **({"name": c.title} if c.title else {})}) for name, c in nodes]
+        named = [(id, Element(ns.DISCO_ITEMS, "item", {"jid": str(jid), **attrs})) for id, attrs in entries]
+        listed, page = pages.listed(named, PageRequest.parse(asked))
+        query.add(*listed)
+        return query if page is None else query.add(page.element())

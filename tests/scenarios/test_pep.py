@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from xml.sax.saxutils import quoteattr
+
+import pytest
+
 from xmpp_server.protocol.element import Element
 from xmpp_server.routing.host import Interests
 
@@ -163,3 +168,97 @@ async def test_who_begins_to_see_the_presence_of_somebody_gets_the_last_items(wo
     assert len(told) == 1
     assert b"<items node='tune'><item id='current'>" in told[0].to_bytes()
     assert not [stanza for stanza in romeo.inbox if stanza.name == "message"]
+
+
+async def test_a_large_last_item_comes_whole(world: World) -> None:
+    await world.subscribe("romeo@localhost", "juliet@localhost")
+    romeo = await world.login("romeo@localhost/orchard")
+    big = "x" * 50_000
+    await romeo.request(
+        "set",
+        f"<pubsub xmlns='{NS}'><publish node='tune'><item id='1'><x xmlns='x:y'>{big}</x></item></publish></pubsub>",
+    )
+    juliet = await world.login("juliet@localhost/balcony")
+    wants(juliet, "tune")
+    await world.core.router.hosts["localhost"].hooks.interests_known.run(Interests(juliet.session))
+    await juliet.receives(
+        f"<message from='romeo@localhost'><event xmlns='{NS}#event'><items node='tune'><item id='1'>"
+        f"<x xmlns='x:y'>{big}</x></item></items></event></message>"
+    )
+
+
+@pytest.mark.parametrize("id", ["<&>'\"", " blank ", "ünïcödé 🤖", "a/b@c", "%_\\", "\t\n", "null", "-1"])
+async def test_ids_and_names_may_have_any_characters(world: World, id: str) -> None:
+    romeo = await world.login("romeo@localhost/orchard")
+    wants(romeo, id)
+    quoted = quoteattr(id, {"\t": "&#9;", "\n": "&#10;"})
+    publish_ = f"<publish node={quoted}><item id={quoted}><x xmlns='x:y'/></item></publish>"
+    assert (await romeo.request("set", f"<pubsub xmlns='{NS}'>{publish_}</pubsub>")).get("type") == "result"
+    message = await romeo.receives(f"<message><event xmlns='{NS}#event'/></message>")
+    event = message.child(f"{NS}#event", "event")
+    assert event is not None
+    told = next(iter(event))
+    assert (told.get("node"), next(iter(told)).get("id")) == (id, id)
+    for asked in (f"<items node={quoted}/>", f"<items node={quoted}><item id={quoted}/></items>"):
+        answer = await romeo.request("get", f"<pubsub xmlns='{NS}'>{asked}</pubsub>")
+        assert [each.get("id") for each in next(iter(next(iter(answer))))] == [id]
+    retract = f"<retract node={quoted}><item id={quoted}/></retract>"
+    assert (await romeo.request("set", f"<pubsub xmlns='{NS}'>{retract}</pubsub>")).get("type") == "result"
+
+
+async def test_of_two_who_make_a_node_at_once_one_has_his_way_and_the_other_is_told(world: World) -> None:
+    """§7.1.5: what a publication asks of its node holds for the node that it goes to, whenever that was made."""
+    clients = [await world.login(f"romeo@localhost/{number}") for number in range(6)]
+    models = ["open", "whitelist"] * 3
+    answers = await asyncio.gather(
+        *(
+            publish(client, "n", str(k), more=options(access_model=models[k], max_items="9"))
+            for k, client in enumerate(clients)
+        )
+    )
+    here = await world.core.router.hosts["localhost"].pep.access_model(clients[0].session.account.jid, "n")
+    for model, answer in zip(models, answers, strict=True):
+        if model == here:
+            assert answer.get("type") == "result"
+        else:
+            assert condition(answer) == ("conflict", "precondition-not-met")
+    assert len(await items(clients[0], "n", "")) == 3
+
+
+@pytest.mark.parametrize(
+    ("node", "reader"),
+    [
+        ("urn:xmpp:openpgp:0:public-keys", "stranger"),  # XEP-0373 §4.1
+        ("urn:xmpp:openpgp:0:public-keys:1357B01865B2503C18453D208CAC2A9678548E35", "stranger"),
+        ("urn:xmpp:omemo:2:devices", "stranger"),
+        ("urn:xmpp:omemo:2:bundles", "stranger"),
+        ("http://jabber.org/protocol/nick", "contact"),  # XEP-0172 §4.3
+        ("urn:xmpp:vcard4", "contact"),  # XEP-0292 §3
+        ("urn:xmpp:openpgp:0:secret-key", "owner"),  # XEP-0373 §5.1
+        ("urn:xmpp:mds:displayed:0", "owner"),
+        ("urn:xmpp:bookmarks:1", "owner"),
+        ("storage:bookmarks", "owner"),
+    ],
+)
+async def test_what_a_client_publishes_without_a_word_is_read_by_those_whom_it_is_for(
+    world: World, node: str, reader: str
+) -> None:
+    await world.subscribe("romeo@localhost", "juliet@localhost")
+    clients = {
+        "stranger": await world.login("paris@localhost/street"),
+        "contact": await world.login("juliet@localhost/balcony"),
+        "owner": await world.login("romeo@localhost/orchard"),
+    }
+    for client in clients.values():
+        wants(client, node)
+    await publish(clients["owner"], node, "current")
+    may = list(clients)[list(clients).index(reader) :]
+    for name, client in clients.items():
+        request = f"<pubsub xmlns='{NS}'><items node='{node}'/></pubsub>"
+        assert ((await client.request("get", request, "romeo@localhost")).get("type") == "result") == (name in may)
+        query = "<query xmlns='http://jabber.org/protocol/disco#items'/>"
+        found = next(iter(await client.request("get", query, "romeo@localhost")))
+        # XEP-0030 §8: a stranger discovers nothing
+        assert (node in {each.get("node") for each in found}) == (name in may and name != "stranger")
+        told = [stanza for stanza in client.inbox if stanza.name == "message"]
+        assert bool(told) == (name in may and name != "stranger"), name

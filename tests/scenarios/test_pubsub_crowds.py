@@ -276,7 +276,7 @@ async def test_an_account_keeps_so_much_and_no_more(make_world: MakeWorld) -> No
 async def test_who_cannot_be_reached_for_good_is_subscribed_no_more(
     world: World, type: str, reason: str, stays: bool
 ) -> None:
-    """XEP-0060 §12.3"""
+    """XEP-0060 §12.4"""
     admin = await world.login("admin@localhost/desk")
     for node in ("news", "other"):
         await create(admin, node)

@@ -197,7 +197,7 @@ async def _affiliations(stage: Stage) -> None:
     assert {"jid": JULIET, "affiliation": "outcast"} in there
 
 
-@shows("subscribe", "retrieve-subscriptions", "manage-subscriptions")
+@shows("subscribe", "retrieve-subscriptions", "manage-subscriptions", "subscription-notifications")
 async def _subscriptions(stage: Stage) -> None:
     await create(stage.owner, "n", stage.to, access_model="open", send_last_published_item="never")
     await subscribe(stage.other, "n", stage.to)
@@ -243,7 +243,7 @@ async def _pages(stage: Stage) -> None:
     assert [each.get("id") for each in next(iter(answer))] == ["2"]
 
 
-@shows("auto-subscribe", "filtered-notifications", "presence-subscribe", "last-published")
+@shows("pubsub-on-a-jid", "auto-subscribe", "filtered-notifications", "presence-subscribe", "last-published")
 async def _presence(stage: Stage) -> None:
     listener = await login_with(stage.world, "juliet@localhost/phone", "tune")
     await publish(stage.owner, "tune", "1")

@@ -219,6 +219,10 @@ async def test_a_node_for_groups_of_the_roster_is_read_by_them_alone(world: Worl
     await juliet.receives(told("1", "n"))
     assert await items(juliet, "n", ROMEO) == ["1"]
     await romeo.request("set", f"<query xmlns='jabber:iq:roster'>{group.replace('Friends', 'Foes')}</query>")
+    await world.settle()
+    juliet.forget("iq")
+    gone = f"<subscription node='n' jid='{juliet.jid}' subscription='none'/>"
+    await juliet.receives(f"<message><event xmlns='{NS}#event'>{gone}</event></message>")
     await publish(romeo, "n", "2")
     await juliet.receives_nothing()
     query = "<query xmlns='http://jabber.org/protocol/disco#items'/>"
@@ -322,7 +326,7 @@ async def test_affiliations_are_listed_and_a_node_keeps_its_last_owner(world: Wo
 
 
 async def test_who_published_is_told_as_the_node_wants_it(world: World) -> None:
-    """§12.13"""
+    """§12.17"""
     romeo = await world.login("romeo@localhost/orchard")
     juliet = await world.login("juliet@localhost/balcony")
     await create(romeo, "n", ROMEO, publish_model="open", access_model="open", max_items="9")
@@ -501,3 +505,17 @@ async def test_a_condition_without_a_type_of_form_is_understood(world: World) ->
     refusal = await publish(romeo, "n", "2", more=options(access_model="whitelist").replace(" type='submit'", ""))
     assert condition(refusal) == ("conflict", "precondition-not-met")
     assert b"Field does not match: access_model" in refusal.to_bytes()
+
+
+async def test_a_batch_is_done_whole_or_not_at_all(world: World) -> None:
+    """§12.11"""
+    admin, juliet = await people(world)
+    await create(admin, max_items="3")
+    await publish(admin, "news", "1", "2", to=SERVICE)
+    await subscribe(juliet)
+    request = "<retract node='news' notify='1'><item id='1'/><item id='none'/></retract>"
+    assert await refused(admin, "set", request) == ("item-not-found",)
+    too_many = await publish(admin, "news", "4", "5", "6", "7", to=SERVICE)
+    assert condition(too_many) == ("not-allowed", "max-items-exceeded")
+    await juliet.receives_nothing()
+    assert await items(admin, "news", SERVICE) == ["1", "2"]

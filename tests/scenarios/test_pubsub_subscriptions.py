@@ -176,7 +176,7 @@ async def test_options_belong_to_their_subscriber(world: World) -> None:
 
 
 async def test_a_lease_ends_at_its_time_and_takes_no_room_then(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """§12.18"""
+    """§12.19"""
     admin, juliet = await people(world)
     await create(admin)
     end = time.time_ns() // 1000 + 60_000_000
@@ -186,6 +186,7 @@ async def test_a_lease_ends_at_its_time_and_takes_no_room_then(world: World, mon
     later = time.time_ns() + 120 * 10**9
     monkeypatch.setattr("time.time_ns", lambda: later)
     await publish(admin, "news", "2", to=SERVICE)
+    await juliet.receives(state_told("none", juliet.jid))
     await juliet.receives_nothing()
     assert await listed(admin, "<subscriptions node='news'/>", ns=OWNER) == []
     assert await refused(juliet, "get", f"<options node='news' jid='{juliet.jid}'/>") == (
@@ -206,7 +207,7 @@ async def test_a_lease_is_prolonged(world: World, monkeypatch: pytest.MonkeyPatc
     await juliet.receives(told("1"))
 
 
-# -- presence (§12.4): accounts know it of those who show it to them
+# -- presence (§12.6): accounts know it of those who show it to them
 
 
 async def test_states_of_presence_are_chosen_by_the_subscriber(world: World) -> None:
@@ -308,9 +309,7 @@ async def test_nobody_but_an_owner_approves(world: World) -> None:
     assert condition(await juliet.receives("<message type='error'/>")) == ("forbidden",)
     admin.send(answer(message, "perhaps"))
     assert condition(await admin.receives("<message type='error'/>")) == ("not-acceptable",)
-    assert [each["subscription"] for each in await listed(admin, "<subscriptions node='news'/>", ns=OWNER)] == [
-        "pending"
-    ]
+    assert [each["subscription"] for each in await listed(juliet, "<subscriptions/>")] == ["pending"]
 
 
 async def test_an_answer_to_a_request_that_was_withdrawn_counts_for_no_other(world: World) -> None:
@@ -451,10 +450,32 @@ async def test_who_loses_access_by_the_roster_is_subscribed_no_more(world: World
     await subscribe(juliet, "n", ROMEO)
     romeo.send("<presence to='juliet@localhost' type='unsubscribed'/>")
     await world.settle()
-    juliet.inbox.clear()
+    for name in ("presence", "iq"):
+        juliet.forget(name)
+    await juliet.receives(
+        f"<message from='{ROMEO}'><event xmlns='{EVENT}'><subscription node='n' subscription='none'/></event></message>"
+    )
+    assert await listed(romeo, "<subscriptions node='n'/>", ROMEO, OWNER) == []
     await publish(romeo, "n", "1")
     await juliet.receives_nothing()
+
+
+@pytest.mark.parametrize("change", ["<group>Foes</group>", "removed"])
+async def test_who_leaves_a_group_or_the_roster_is_subscribed_no_more(world: World, change: str) -> None:
+    """XEP-0163 §7.1"""
+    await world.subscribe("romeo@localhost", "juliet@localhost")
+    romeo, juliet = await world.login("romeo@localhost/orchard"), await world.login("juliet@localhost/balcony")
+    roster = "<query xmlns='jabber:iq:roster'><item jid='juliet@localhost'{}>{}</item></query>"
+    await romeo.request("set", roster.format("", "<group>Friends</group>"))
+    await create(romeo, "n", ROMEO, access_model="roster", roster_groups_allowed="Friends")
+    await create(romeo, "m", ROMEO, access_model="open")
+    for node in ("n", "m"):
+        await subscribe(juliet, node, ROMEO)
+    gone = change == "removed"
+    await romeo.request("set", roster.format(" subscription='remove'" if gone else "", "" if gone else change))
+    await world.settle()
     assert await listed(romeo, "<subscriptions node='n'/>", ROMEO, OWNER) == []
+    assert [each["jid"] for each in await listed(romeo, "<subscriptions node='m'/>", ROMEO, OWNER)] == [juliet.jid]
 
 
 async def test_who_is_blocked_is_told_nothing(world: World) -> None:

@@ -63,6 +63,22 @@ async def plans(url: str) -> dict[str, str]:
         await postgres.close()
 
 
+async def crowd(url: str) -> None:
+    """A service with many nodes, subscribers and members."""
+    postgres = await asyncpg.connect(url)
+    try:
+        await postgres.execute(
+            "INSERT INTO pubsub_nodes SELECT 's', 'n' || n, '', 0 FROM generate_series(0, 99) n;"
+            "INSERT INTO pubsub_subscriptions SELECT 's', 'n' || n % 100, 'u' || n, '', "
+            "CASE WHEN n % 100 = 0 THEN 'pending' ELSE 'subscribed' END, '' FROM generate_series(0, 9999) n;"
+            "INSERT INTO pubsub_affiliations SELECT 's', 'n' || n % 100, 'u' || n, 'owner' "
+            "FROM generate_series(0, 9999) n;"
+            "ANALYZE pubsub_nodes; ANALYZE pubsub_subscriptions; ANALYZE pubsub_affiliations"
+        )
+    finally:
+        await postgres.close()
+
+
 async def test_no_statement_reads_a_whole_table(database_url: str) -> None:
     found = await plans(database_url)
     assert len(found) > 30
@@ -111,3 +127,27 @@ async def test_other_statements_on_archives_use_their_index(
     wanted = sqlite_index if database_url.startswith("sqlite") else index
     assert wanted.format(table=table, owner=owner) in plan, plan
     assert "Sort" not in plan or statement == "purge", plan
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        ("_SUBSCRIBED", "pubsub_subscriptions_by_subscriber"),
+        ("_AFFILIATED", "pubsub_affiliations_by_affiliate"),
+        ("_PENDING", "pubsub_affiliations_by_affiliate"),
+    ],
+)
+async def test_relations_at_all_nodes_of_a_service_are_found_by_who_has_them(
+    database_url: str, statement: str, index: str
+) -> None:
+    if not database_url.startswith("sqlite"):  # which plans by what it counted
+        await crowd(database_url)
+    plan = (await plans(database_url))[f"pubsub_relations.{statement}"]
+    assert index in plan, plan
+
+
+@pytest.mark.parametrize("statement", ["_SUBSCRIBERS", "_LISTED", "_LISTED_BACK", "_AFFILIATES_AFTER"])
+async def test_a_page_of_relations_is_read_in_its_order(database_url: str, statement: str) -> None:
+    plan = (await plans(database_url))[f"pubsub_relations.{statement}"]
+    assert "Sort" not in plan, plan
+    assert "TEMP B-TREE" not in plan, plan

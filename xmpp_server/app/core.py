@@ -40,7 +40,7 @@ class Core:
         self.accounts = Accounts(self._load)
         self.resends = Resends()
         self.ledger = Ledger(self.router, self.accounts, store.offline)
-        self.rosters = LiveRosters(store.rosters)
+        self.rosters = LiveRosters(store.rosters, self.router)
         self.subscriptions = Subscriptions(self.router, self.rosters, limits.roster_items)
         self.presence = Presence(self.router, self.accounts, store.rosters, self.subscriptions)
         self.binder = Binder(

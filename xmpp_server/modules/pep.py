@@ -42,10 +42,11 @@ from xmpp_server.pubsub.requests import FEATURES, Requests
 from xmpp_server.routing.account import Accounts
 from xmpp_server.routing.blocklist import blocks
 from xmpp_server.routing.hooks import DROPPED, Stage, Verdict
-from xmpp_server.routing.host import DiscoInfo, DiscoItem, DiscoItems, Host, Interests, Passage
+from xmpp_server.routing.host import DiscoInfo, DiscoItem, DiscoItems, Host, Interests, Passage, RosterChange
 from xmpp_server.routing.iq import Request, Target
 from xmpp_server.routing.pep import Published, Retracted
 from xmpp_server.routing.router import Router
+from xmpp_server.session.rosters import seen_by
 from xmpp_server.storage.pubsub import PubSub
 from xmpp_server.storage.pubsub_tables import Item
 from xmpp_server.util.tasks import keep
@@ -61,6 +62,7 @@ _PEP: Final = frozenset(
         "last-published",
         "presence-notifications",
         "presence-subscribe",
+        "pubsub-on-a-jid",
     )
 )
 
@@ -262,6 +264,14 @@ class PersonalEventing(Module):
                 nodes = sorted(session.interests)
                 keep(self.engine.notifications.tell_last_items(session.jid, nodes, owner), "last items")
 
+    @on("roster_changed")
+    def roster_changed(self, change: RosterChange) -> None:
+        """Who sees the account's presence no more, or is in other groups, may be subscribed to what it may read no more
+        (§7.1)."""
+        before, after = change.before, change.after
+        if seen_by(before) and (after is None or not seen_by(after) or after.groups != before.groups):
+            keep(self.engine.notifications.recheck(change.account, before.jid), "subscriptions of a contact")
+
     @iq_set(COMMANDS, "command", Target.OWN, Target.ACCOUNT)
     async def command(self, request: Request) -> Element:
         """Who waits for an approval (XEP-0060 §8.7)."""
@@ -269,7 +279,7 @@ class PersonalEventing(Module):
 
     @on("message_in", Stage.GUARD)
     def answered(self, passage: Passage) -> Awaitable[Verdict] | None:
-        """A message to the account: a notification came back (XEP-0060 §12.3), or an owner answers a form that the
+        """A message to the account: a notification came back (XEP-0060 §12.4), or an owner answers a form that the
         account sent (§8.6), which is for nobody else."""
         message = passage.stanza
         to, sender = message.to, message.sender

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.rsm import Page, PageRequest
 from xmpp_server.storage.pubsub_relations import Relations
 from xmpp_server.storage.pubsub_tables import NodeRow, Subscription
 
+from . import pages
 from .access import AFFILIATIONS
 from .approvals import Approvals
 from .engine import Engine, refusing
@@ -29,10 +31,13 @@ class Affiliations:
             await self._engine.node(owner, name)
         return [(node, each) for node, each in found if name in ("", node)]
 
-    async def at(self, owner: JID, name: str, by: JID) -> Sequence[tuple[JID, str]]:
-        """All affiliations at a node (§8.9.1)."""
+    async def at(
+        self, owner: JID, name: str, by: JID, page: PageRequest
+    ) -> tuple[Sequence[tuple[JID, str]], Page | None]:
+        """A page by address of the affiliations at a node (§8.9.1)."""
         await self._engine.owned(owner, name, by)
-        return await self._engine.store.affiliates(owner, name)
+        found, count = await self._engine.store.affiliates_page(owner, name, *pages.bounds(page))
+        return found, pages.said([str(jid) for jid, _ in found], count, page)
 
     async def set(self, owner: JID, name: str, jid: JID, affiliation: str, by: JID) -> str:
         """Give a bare address an affiliation (§8.9.2); the one it has after this, which is another if that cannot be: a

@@ -24,6 +24,8 @@ AUTHORIZATION: Final = f"{NS}#subscribe_authorization"
 GET_PENDING: Final = f"{NS}#get-pending"
 COMMANDS: Final = "http://jabber.org/protocol/commands"
 _X: Final = qname(ns.DATA, "x")
+_ASKED: Final = 100
+"""Subscriptions that an owner is asked for at once; those that wait behind them come when he asks again."""
 
 
 class Approvals:
@@ -85,7 +87,7 @@ class Approvals:
             await self.tell(self._engine.found(owner, name, row), waited, state)
 
     async def tell(self, node: Node, before: Subscription, state: str) -> None:
-        """An owner changed the state of a subscription: the subscriber hears of it (§12.8)."""
+        """An owner changed the state of a subscription: the subscriber hears of it (§12.14)."""
         notifications = self._engine.notifications
         after = replace(before, state=state)
         await notifications.tell_of_subscription(node.owner, node.name, after, [before.jid])
@@ -111,8 +113,7 @@ class Approvals:
                 Form.of("form", AUTHORIZATION, Field("pubsub#node", (), "list-single", "", nodes)).element()
             )
         node = await self._engine.owned(owner, Form.parse(x, "submit").text("pubsub#node"), by)
-        subscribers = await self._engine.store.subscribers(owner, node.name, "", self._engine.face.limits.subscribers)
-        await self.ask(node, [each for each in subscribers if each.state == "pending"], [by])
+        await self.ask(node, await self._engine.store.waiting(owner, node.name, _ASKED), [by])
         answer.attrs["status"] = "completed"
         return answer
 

@@ -12,7 +12,7 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.forms import Field, Form, FormKind, boolean
 
-from .errors import NS, refuse
+from .errors import NS, refuse, unsupported
 
 NODE_CONFIG: Final = f"{NS}#node_config"
 PUBLISH_OPTIONS: Final = f"{NS}#publish-options"
@@ -132,6 +132,17 @@ _KNOWN: Final = frozenset(f"pubsub#{setting.name}" for setting in SETTINGS)
 _INITIAL: Final = NodeConfig()
 
 
+# Fields of the registry that ask for what is not done, with the values that ask for nothing.
+_UNWANTED: Final = {
+    "pubsub#collection": {""},
+    "pubsub#node_type": {"", "leaf"},
+    "pubsub#publish_node_full": {"", "retract-oldest", "discard-oldest"},
+    "pubsub#purge_offline": {"", "0", "false"},
+    "pubsub#tempsub": {"", "0", "false"},
+}
+_COLLECTIONS: Final = frozenset({"pubsub#collection", "pubsub#node_type"})
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What a service allows: so many `items` at a node, `octets` of a payload, and whether it knows presence."""
@@ -177,8 +188,14 @@ def _field(config: NodeConfig, setting: Setting, bounds: Bounds) -> Field:
 def changed(config: NodeConfig, submitted: Form, bounds: Bounds) -> NodeConfig:
     """The configuration that a submitted form makes of this one.
 
-    Raises StanzaError not-acceptable for a value that is not allowed (§8.2.4).
+    Raises StanzaError not-acceptable for a value that is not allowed (§8.2.4), feature-not-implemented for a collection
+    (XEP-0248 §5.2.3).
     """
+    for field in submitted.fields:
+        if field.var in _UNWANTED and not _UNWANTED[field.var].issuperset(field.values):
+            if field.var in _COLLECTIONS:
+                raise unsupported("collections")
+            raise StanzaError("not-acceptable", f"{field.var} cannot be {field.values[0][:_LONGEST]}.")
     return msgspec.structs.replace(config, **_values(config, submitted, bounds))
 
 
@@ -209,9 +226,7 @@ def _values(config: NodeConfig, submitted: Form, bounds: Bounds) -> dict[str, An
 
 def check(config: NodeConfig, options: Form, bounds: Bounds) -> None:
     """Raises StanzaError conflict with precondition-not-met unless the node is as the publisher wants it (§7.1.5)."""
-    for field in options.fields:
-        if field.var.startswith("pubsub#") and field.var not in _KNOWN:
-            raise _not_met(field.var)
+    expect_known(options)
     try:
         wanted = _values(config, options, bounds)
     except StanzaError as error:
@@ -222,6 +237,13 @@ def check(config: NodeConfig, options: Form, bounds: Bounds) -> None:
             here, value = (bounds.items if number == MAX else number for number in (here, value))
         if here != value:
             raise _not_met(name)
+
+
+def expect_known(options: Form) -> None:
+    """Raises StanzaError as `check` does for a condition that is not known."""
+    for field in options.fields:
+        if field.var.startswith("pubsub#") and field.var not in _KNOWN:
+            raise _not_met(field.var)
 
 
 def _not_met(name: str) -> StanzaError:

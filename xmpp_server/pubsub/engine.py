@@ -23,13 +23,22 @@ from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.rsm import Page, PageRequest
 from xmpp_server.storage.errors import NoSuchAccount
-from xmpp_server.storage.pubsub import NewNode, NodeExists, OfSomebodyElse, PubSub, Storing, TooManyNodes, TooMuch
+from xmpp_server.storage.pubsub import (
+    NewNode,
+    NodeExists,
+    NoSuchItem,
+    OfSomebodyElse,
+    PubSub,
+    Storing,
+    TooManyNodes,
+    TooMuch,
+)
 from xmpp_server.storage.pubsub_relations import NoSuchNode, TooManyRelations
 from xmpp_server.storage.pubsub_tables import Item, NodeRow
 
 from . import events, pages
 from .access import Node
-from .config import PUBLISH_OPTIONS, Bounds, NodeConfig, changed, check, form
+from .config import PUBLISH_OPTIONS, Bounds, NodeConfig, changed, check, expect_known, form
 from .errors import EVENT, refuse
 from .face import Face
 from .notifications import Notifications
@@ -204,6 +213,8 @@ class Engine:
             raise refuse("item-not-found")
         if by is not None and not self.face.may_create(owner, by.bare):
             raise refuse("forbidden")
+        if options is not None:
+            expect_known(options)
         config = self._configured(self.face.default(name), options)
         if options is not None:
             check(config, options, self.bounds)
@@ -221,14 +232,11 @@ class Engine:
         if count >= self.face.limits.publishes_per_minute:
             raise refuse("policy-violation", text="Too many publications in a minute.", type="wait")
 
-    async def items(self, owner: JID, name: str, ids: Sequence[str] = (), by: JID | None = None) -> Sequence[Item]:
-        """Items that are kept (§6.5): those with these ids in that order, or all, the oldest first."""
+    async def items(self, owner: JID, name: str, by: JID | None = None) -> Sequence[Item]:
+        """All items that are kept (§6.5), the oldest first."""
         node = await self.readable(owner, name, by)
         node.expect_items()
         since = node.config.since(node.now)
-        if ids:
-            found = await self.store.named(owner, name, ids[: self.face.limits.items])
-            return [item for item in found if item.at >= since]
         return [item for item in await self.store.between(owner, name, 0, pages.LAST) if item.at >= since]
 
     async def page(
@@ -247,6 +255,18 @@ class Engine:
             return node, (), page
         return node, await self.store.between(owner, name, chosen[0].n, chosen[-1].n), page
 
+    async def named(
+        self, owner: JID, name: str, ids: Sequence[str], by: JID | None = None
+    ) -> tuple[Node, Sequence[Item], Page | None]:
+        """The items with these ids in that order (§6.5.6), as many as make a page; what is said if that is not all."""
+        node = await self.readable(owner, name, by)
+        node.expect_items()
+        since = node.config.since(node.now)
+        contents = [entry for entry in await self.store.contents(owner, name) if entry.at >= since]
+        chosen, page = pages.named(contents, ids)
+        found = await self.store.named(owner, name, [entry.id for entry in chosen]) if chosen else ()
+        return node, found, page
+
     async def ids(self, owner: JID, name: str, by: JID) -> Sequence[str]:
         """The ids of all items that are kept, the oldest first (§5.5)."""
         node = await self.readable(owner, name, by)
@@ -256,7 +276,7 @@ class Engine:
     async def retract(
         self, owner: JID, name: str, ids: Sequence[str], *, notify: bool = False, by: JID | None = None
     ) -> None:
-        """Remove items (§7.2): an owner any, others what they published."""
+        """Remove items (§7.2), all or none (§12.11): an owner any, others what they published."""
         node = await self.node(owner, name, by)
         if by is not None and (error := node.publishing_error(by)) is not None:
             raise error
@@ -265,12 +285,10 @@ class Engine:
             raise refuse("bad-request", "item-required")
         own = by.bare if by is not None and node.affiliation(by) != "owner" else None
         with refusing():
-            removed = await self.store.retract(owner, name, ids[: self.face.limits.items], own)
-        if not removed:
-            raise refuse("item-not-found")
+            await self.store.retract(owner, name, ids, own)
         if notify or node.config.notify_retract:
-            await self.notifications.tell(node, events.retracted(name, removed))
-        await self.face.retracted(owner, name, removed, by)
+            await self.notifications.tell(node, events.retracted(name, dict.fromkeys(ids)))
+        await self.face.retracted(owner, name, ids, by)
 
 
 @contextmanager
@@ -280,7 +298,7 @@ def refusing() -> Iterator[None]:
         yield
     except NodeExists:
         raise refuse("conflict") from None
-    except (NoSuchNode, NoSuchAccount):
+    except (NoSuchNode, NoSuchItem, NoSuchAccount):
         raise refuse("item-not-found") from None
     except TooManyNodes:
         raise refuse("resource-constraint", text="There are as many nodes as one owner may have.") from None
@@ -297,6 +315,8 @@ def _expect(items: Sequence[Item], config: NodeConfig, bounds: Bounds) -> None:
     largest = min(config.max_payload_size or bounds.octets, bounds.octets)
     if any(len(item.payload) > largest for item in items):
         raise refuse("not-acceptable", "payload-too-big")
+    if config.persist_items and len(items) > config.keep(bounds.items):
+        raise refuse("not-allowed", "max-items-exceeded")  # §12.11
     if not items and config.persist_items:
         raise refuse("bad-request", "item-required")
     if items and not config.persist_items and not config.deliver_payloads:

@@ -14,7 +14,7 @@ from .errors import EVENT
 
 
 def item_element(ns: str, node: Node, item: Item, *, payload: bool = True, publisher: bool = False) -> Element:
-    """The `<item/>`, in the namespace of requests or of events; `publisher`: the service names publishers (§12.13)."""
+    """The `<item/>`, in the namespace of requests or of events; `publisher`: it names publishers (§7.1.2.3)."""
     element = Element(ns, "item", {"id": item.id} if item.id else {})
     reply = node.config.itemreply
     if reply == "owner" and node.owners:
@@ -45,7 +45,7 @@ def about(node: str, name: str, *content: Element) -> Element:
 
 
 def subscription_changed(node: str, jid: JID, state: str) -> Element:
-    """A subscription has another state (§12.8)."""
+    """A subscription has another state (§12.14)."""
     attrs = {"node": node, "jid": str(jid), "subscription": state}
     return Element(EVENT, "event", {}, [Element(EVENT, "subscription", attrs)])
 

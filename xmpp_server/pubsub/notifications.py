@@ -17,6 +17,7 @@ from hashlib import blake2b
 from typing import Final
 
 import structlog
+from msgspec.structs import replace
 
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.delay import delay
@@ -25,6 +26,7 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.storage.pubsub import PubSub
+from xmpp_server.storage.pubsub_last_items import LastItem
 from xmpp_server.storage.pubsub_relations import NoSuchNode, Relations
 from xmpp_server.storage.pubsub_tables import Item, NodeRow, Subscription
 from xmpp_server.util.tasks import keep
@@ -92,22 +94,28 @@ class Notifications:
     async def tell_last_items(self, viewer: JID, interests: Sequence[str], owner: JID | None = None) -> None:
         """A client became available: the last items of what it wants to be told of, of its own account and of those
         whose presence it sees, or of this one alone (XEP-0163 §4.3.4)."""
-        now = time.time_ns() // 1000
-        for last in await self._store.last_items(viewer, interests):
-            config = self._face.effective(last.node, NodeConfig.of(last.config))
-            if config.send_last_published_item != "on_sub_and_presence" or not config.deliver_notifications:
-                continue
-            row = NodeRow(last.config, {viewer.bare: last.affiliation}, {})
-            node = Node(last.owner, last.node, config, row, now)
-            if owner not in (None, last.owner) or node.reading_error(viewer, last.groups) is not None:
-                continue
-            if (last.owner, last.node) in self._lines:
-                await self.tell_last(node, viewer)  # behind what was published before it was read
-            else:
-                await self._last(node, last.item, viewer)
+        async for some in self._store.last_items(viewer, interests):
+            for last in some:
+                if owner in (None, last.owner):
+                    await self._tell_last_item(last, viewer)
+
+    async def _tell_last_item(self, last: LastItem, viewer: JID) -> None:
+        config = self._face.effective(last.node, NodeConfig.of(last.config))
+        if config.send_last_published_item != "on_sub_and_presence" or not config.deliver_notifications:
+            return
+        row = NodeRow(last.config, {viewer.bare: last.affiliation}, {})
+        node = Node(last.owner, last.node, config, row, time.time_ns() // 1000)
+        if node.reading_error(viewer, last.groups) is not None:
+            return
+        if (last.owner, last.node) in self._lines:
+            await self.tell_last(node, viewer)  # behind what was published before it was read
+            return
+        found = await self._store.named(last.owner, last.node, [last.item.id]) if last.is_large else [last.item]
+        for item in found:
+            await self._last(node, item, viewer)
 
     async def tell_of_subscription(self, owner: JID, name: str, change: Subscription, to: Iterable[JID]) -> None:
-        """A subscription has another state (§12.8): to the subscriber, or to owners."""
+        """A subscription has another state (§12.14): to the subscriber, or to owners."""
         event = events.subscription_changed(name, change.jid, change.state)
         await self._give(name, events.message(owner, event, "headline"), to)
 
@@ -145,6 +153,14 @@ class Notifications:
         instead = {*followers, *(jid.bare for jid in followers)}
         return [jid for jid in found if jid not in instead] + followers
 
+    async def recheck(self, owner: JID, jid: JID) -> None:
+        """This bare address has lost its place in the owner's roster: its subscriptions end where it may read no more
+        (XEP-0163 §7.1)."""
+        for name, subscription in await self._store.subscriptions(owner, jid):
+            row = await self._store.node(owner, name, jid)
+            if row is not None:
+                await self._willing(self._node(owner, name, row), [subscription])
+
     async def _willing(self, node: Node, subscriptions: Sequence[Subscription]) -> Sequence[JID]:
         """Those who may know, and want to now. Subscriptions whose lease has ended, or whose subscriber has lost his
         place in the owner's roster (XEP-0163 §7.1), end by this."""
@@ -155,9 +171,10 @@ class Notifications:
         barred = {j for j in options.keys() - pending if node.reading_error(j, groups.get(j.bare)) is not None}
         if node.asks_roster:
             over += [jid for jid in barred if node.affiliation(jid) == "none"]
+        blocked = await self._face.blocked(node.owner, options)
         if over:
-            keep(self._end(node, over), "subscriptions that are over")
-        out = barred.union(over, await self._face.blocked(node.owner, options))
+            keep(self._end(node, over, blocked), "subscriptions that are over")
+        out = barred.union(over, blocked)
         able = [jid for jid, each in options.items() if each.deliver and jid not in out]
         by_presence = [jid for jid in able if node.config.presence_based_delivery or options[jid].shows]
         if not by_presence:
@@ -169,11 +186,15 @@ class Notifications:
     async def _groups(self, node: Node, jids: Iterable[JID]) -> Mapping[JID, Collection[str] | None]:
         return await self._face.groups(node.owner, [jid.bare for jid in jids]) if node.asks_roster else {}
 
-    async def _end(self, node: Node, over: Iterable[JID]) -> None:
+    async def _end(self, node: Node, over: Iterable[JID], blocked: Collection[JID]) -> None:
+        """The subscribers hear of it (XEP-0060 §12.14), but for those who are blocked."""
         for jid in over:
-            end = partial(_ending, node.row.subscriptions[jid])
+            subscription = node.row.subscriptions[jid]
             with suppress(NoSuchNode):
-                await self._store.relate(node.owner, node.name, jid.bare, end)
+                row = await self._store.relate(node.owner, node.name, jid.bare, partial(_ending, subscription))
+                if row.subscriptions.get(jid) == subscription and jid not in blocked:
+                    gone = replace(subscription, state="none")
+                    await self.tell_of_subscription(node.owner, node.name, gone, [jid])
 
     def _node(self, owner: JID, name: str, row: NodeRow) -> Node:
         config = self._face.effective(name, NodeConfig.of(row.config))
@@ -196,7 +217,7 @@ class Notifications:
                     await asyncio.sleep(0)
 
     async def bounced(self, owner: JID, stanza: Stanza) -> None:
-        """An error came back (§12.3)."""
+        """An error came back (§12.4)."""
         error = stanza.child(ns.CLIENT, "error")
         if error is not None and stanza.sender is not None:
             condition = next((child.name for child in error if child.ns == ns.STANZA_ERRORS), "")

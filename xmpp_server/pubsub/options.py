@@ -41,7 +41,7 @@ class SubscriptionOptions(msgspec.Struct, frozen=True, omit_defaults=True):
         return _decoder.decode(subscription.options) if subscription.options else _INITIAL
 
     def has_expired(self, now: int) -> bool:
-        """Whether the lease has ended (§12.18)."""
+        """Whether the lease has ended (§12.19)."""
         return 0 < self.expire <= now
 
 

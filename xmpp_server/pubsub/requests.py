@@ -2,7 +2,8 @@
 
 A subscription has no SubID, for an address has one at a node.
 
-XEP: 0060 (1.30.0) partial: without collections (XEP-0248), several subscriptions of one address, digests and bodies
+XEP: 0060 (1.30.0) partial: without collections (XEP-0248), several subscriptions of one address, subscriptions
+    for as long as one is online, digests and bodies
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID, InvalidJID
-from xmpp_server.protocol.rsm import PageRequest
+from xmpp_server.protocol.rsm import Page, PageRequest
 from xmpp_server.storage.pubsub_tables import Item, Subscription
 
+from . import pages
 from .affiliations import Affiliations
 from .approvals import Approvals
 from .config import NODE_CONFIG, NodeConfig, form, meta_data
@@ -65,6 +67,7 @@ FEATURES: Final = frozenset(
             "retrieve-subscriptions",
             "rsm",
             "subscribe",
+            "subscription-notifications",
             "subscription-options",
         )
     ]
@@ -116,8 +119,12 @@ class Requests:
         raise refuse("bad-request") if not name else unsupported(name)
 
     async def _create(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element | None:
-        wanted = action.get("node")
-        name = await self._engine.create(owner, wanted, _form(pubsub.child(NS, "configure"), NODE_CONFIG), by)
+        wanted, configure = action.get("node"), _following(pubsub, action, "configure")
+        if configure is None and pubsub.child(NS, "configure") is not None:
+            raise refuse("bad-request")  # §8.1.3: it follows
+        if configure is not None and configure.get("node"):
+            raise refuse("bad-request")
+        name = await self._engine.create(owner, wanted, _form(configure, NODE_CONFIG), by)
         return None if wanted else _answer(NS, "create", {"node": name})
 
     # -- items (§6.5, §7)
@@ -147,14 +154,12 @@ class Requests:
         ids = [item.get("id") for item in action if item.name == "item"]
         publisher = self._engine.face.names_publishers
         if ids:
-            node = await self._engine.readable(owner, name, by)
-            found, page = await self._engine.items(owner, name, ids, by), None
+            node, found, page = await self._engine.named(owner, name, ids, by)
         else:
             most = _number(action.get("max_items"))
             node, found, page = await self._engine.page(owner, name, PageRequest.parse(pubsub), most, by)
         elements = [item_element(NS, node, item, publisher=publisher) for item in found]
-        answer = _answer(NS, "items", {"node": name}, *elements)
-        return answer if page is None else answer.add(page.element())
+        return _paged(_answer(NS, "items", {"node": name}, *elements), page)
 
     # -- subscriptions (§5.6, §6.1 to §6.4)
 
@@ -193,14 +198,16 @@ class Requests:
     async def _subscriptions(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
         name = action.get("node")
         found = await self._subscribing.of(owner, name, by.bare)
-        listed = (_subscription(NS, each, node) for node, each in found)
-        return _answer(NS, "subscriptions", {"node": name} if name else {}, *listed)
+        named = [(f"{node} {each.jid}", _subscription(NS, each, node)) for node, each in found]
+        listed, page = pages.listed(named, PageRequest.parse(pubsub))
+        return _paged(_answer(NS, "subscriptions", {"node": name} if name else {}, *listed), page)
 
     async def _affiliations(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
         name = action.get("node")
         found = await self._affiliating.of(owner, name, by.bare)
-        listed = (Element(NS, "affiliation", {"node": node, "affiliation": each}) for node, each in found)
-        return _answer(NS, "affiliations", {"node": name} if name else {}, *listed)
+        named = [(node, Element(NS, "affiliation", {"node": node, "affiliation": each})) for node, each in found]
+        listed, page = pages.listed(named, PageRequest.parse(pubsub))
+        return _paged(_answer(NS, "affiliations", {"node": name} if name else {}, *listed), page)
 
     # -- for owners (§8)
 
@@ -229,8 +236,9 @@ class Requests:
 
     async def _subscribers(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
         name = _node(action)
-        found = await self._subscribing.at(owner, name, by)
-        return _answer(OWNER, "subscriptions", {"node": name}, *(_subscription(OWNER, each) for each in found))
+        found, page = await self._subscribing.at(owner, name, by, PageRequest.parse(pubsub))
+        listed = (_subscription(OWNER, each) for each in found)
+        return _paged(_answer(OWNER, "subscriptions", {"node": name}, *listed), page)
 
     async def _change_subscribers(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
         name, failed = _node(action), []
@@ -243,8 +251,9 @@ class Requests:
 
     async def _affiliated(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
         name = _node(action)
-        found = await self._affiliating.at(owner, name, by)
-        return _answer(OWNER, "affiliations", {"node": name}, *(_affiliation(jid, each) for jid, each in found))
+        found, page = await self._affiliating.at(owner, name, by, PageRequest.parse(pubsub))
+        listed = (_affiliation(jid, each) for jid, each in found)
+        return _paged(_answer(OWNER, "affiliations", {"node": name}, *listed), page)
 
     async def _affiliate(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
         name, failed = _node(action), []
@@ -272,6 +281,10 @@ class Requests:
 
 def _answer(ns: str, name: str, attrs: dict[str, str], *content: Element) -> Element:
     return Element(ns, "pubsub", {}, [Element(ns, name, attrs, content)])
+
+
+def _paged(answer: Element, page: Page | None) -> Element:
+    return answer if page is None else answer.add(page.element())
 
 
 def _subscription(ns: str, subscription: Subscription, node: str = "") -> Element:

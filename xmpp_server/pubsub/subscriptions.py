@@ -10,17 +10,19 @@ from msgspec.structs import replace
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.rsm import Page, PageRequest
 from xmpp_server.storage.pubsub_relations import Relations
 from xmpp_server.storage.pubsub_tables import NodeRow, Subscription
 
-from . import options
+from . import options, pages
 from .access import Node
 from .approvals import Approvals
 from .engine import Engine, refusing
 from .errors import refuse, unsupported
 from .options import SubscriptionOptions
 
-STATES = ("none", "pending", "subscribed")
+_RESOURCES = 50
+"""Subscriptions of one account at a node."""
 
 
 class Subscriptions:
@@ -55,6 +57,8 @@ class Subscriptions:
             state = _state(here, by, here.reading_error(by, groups.get(by.bare)))
             if state == "pending" and before is not None:
                 raise refuse("not-authorized", "pending-subscription")
+            if before is None and len(row.subscriptions.keys() - {jid}) >= _RESOURCES:
+                raise refuse("policy-violation", "too-many-subscriptions")
             made = replace(before or made, state=state)
             if wanted is not None:
                 made = self._with_options(made, wanted, here.now)
@@ -130,10 +134,11 @@ class Subscriptions:
             await self._engine.node(owner, name)
         return [(node, each) for node, each in found if name in ("", node)]
 
-    async def at(self, owner: JID, name: str, by: JID) -> Sequence[Subscription]:
-        """All subscriptions at a node (§8.8.1)."""
+    async def at(self, owner: JID, name: str, by: JID, page: PageRequest) -> tuple[Sequence[Subscription], Page | None]:
+        """A page by address of the subscriptions at a node, without those that wait for approval (§8.8.1)."""
         await self._engine.owned(owner, name, by)
-        return await self._engine.store.subscribers(owner, name, "", self._most)
+        found, count = await self._engine.store.subscribers_page(owner, name, *pages.bounds(page))
+        return found, pages.said([str(each.jid) for each in found], count, page)
 
     async def set(self, owner: JID, name: str, jid: JID, state: str, by: JID) -> str:
         """An owner gives an address a subscription, or ends it (§8.8.2); its state before. A state that does not exist

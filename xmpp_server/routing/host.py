@@ -13,6 +13,7 @@ from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.protocol.vcard import Photo
+from xmpp_server.storage.roster import RosterItem
 from xmpp_server.util.http import Routes
 
 from .account import Account, Session
@@ -122,6 +123,15 @@ class VCardChange:
     is_other_photo: bool
 
 
+@dataclass(frozen=True, slots=True)
+class RosterChange:
+    """An item of this account's roster is another than before; None: it is gone. `Account.lock` is held."""
+
+    account: JID
+    before: RosterItem
+    after: RosterItem | None
+
+
 @dataclass(slots=True)
 class PrivateXMLRequest:
     """A client of this account gets or sets this element of its private XML storage (XEP-0049). A listener that takes
@@ -193,6 +203,7 @@ class Hooks:
         # at a node of an account, once it is committed
         self.pep_published = Notice[Published]("pep_published")
         self.pep_retracted = Notice[Retracted]("pep_retracted")
+        self.roster_changed = Notice[RosterChange]("roster_changed")
         self.vcard_changed = Notice[VCardChange]("vcard_changed")
         # may answer for, or take, what a client keeps in private XML storage
         self.private_xml_wanted = Collector[PrivateXMLRequest]("private_xml_wanted")

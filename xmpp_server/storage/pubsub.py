@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -85,6 +85,10 @@ class TooMuch(Exception):  # noqa: N818
 
 class OfSomebodyElse(Exception):  # noqa: N818
     """An item was published by another, and is not to be touched."""
+
+
+class NoSuchItem(Exception):  # noqa: N818
+    """There is no item of this id."""
 
 
 class NewNode(msgspec.Struct, frozen=True):
@@ -217,18 +221,19 @@ class PubSub(NodeRelations):
         found = await self._database.read(work)
         return [found[id] for id in dict.fromkeys(ids) if id in found]
 
-    async def retract(self, owner: JID, node: str, ids: Sequence[str], own: JID | None = None) -> Sequence[str]:
-        """Remove these items; those that were there. Raises OfSomebodyElse, and removes none, if one was not published
-        by `own`."""
+    async def retract(self, owner: JID, node: str, ids: Sequence[str], own: JID | None = None) -> None:
+        """Remove these items. Removes none and raises NoSuchItem if one is not there, OfSomebodyElse if one was not
+        published by `own`."""
         place = {"owner": str(owner), "node": node}
 
-        async def work(transaction: Transaction) -> Sequence[str]:
+        async def work(transaction: Transaction) -> None:
             if own is not None and await _any_of_others(transaction, place, ids, own):
                 raise OfSomebodyElse(node)
             gone = [row[0] for names in _names(ids) for row in await transaction.all(_RETRACT, **place, **names)]
-            return [id for id in dict.fromkeys(ids) if id in gone]
+            if len(gone) < len(set(ids)):
+                raise NoSuchItem(node)
 
-        return await self._database.write(work)
+        await self._database.write(work)
 
     async def purge(self, owner: JID, node: str) -> None:
         """Remove all items."""
@@ -238,9 +243,9 @@ class PubSub(NodeRelations):
         """Remove the items that are older."""
         await self._database.run(_EXPIRE, owner=str(owner), node=node, before=before)
 
-    async def last_items(self, viewer: JID, interests: Sequence[str]) -> Sequence[LastItem]:
+    def last_items(self, viewer: JID, interests: Sequence[str]) -> AsyncIterator[Sequence[LastItem]]:
         """As `pubsub_last_items.last_items` has it."""
-        return await last_items(self._database, viewer, interests)
+        return last_items(self._database, viewer, interests)
 
 
 async def _create(transaction: Transaction, owner: JID, node: str, new: NewNode) -> None:

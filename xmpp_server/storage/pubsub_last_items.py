@@ -1,12 +1,16 @@
-"""The last items of nodes, for a client that comes online (XEP-0163 §4.3.4)."""
+"""The last items of nodes, for a client that comes online (XEP-0163 §4.3.4).
+
+However many contacts there are, what is read at once has a bound that they cannot raise: large items are left out, and
+read one by one by who sends them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import and_, bindparam, exists, func, or_, select
+from sqlalchemy import and_, bindparam, case, exists, func, null, or_, select
 
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.blocking import blocks
@@ -18,11 +22,13 @@ from xmpp_server.storage.transaction import Transaction
 
 INTERESTS: Final = 32
 """Nodes that one query names."""
+SMALL: Final = 4096
+"""Octets of an item that comes with its payload."""
 
 
 class LastItem(msgspec.Struct, frozen=True):
     """The last item of a node of somebody whose presence is seen. `groups` is where the owner's roster has the viewer,
-    `affiliation` what the node gives it."""
+    `affiliation` what the node gives it. With `is_large` the item comes without its payload."""
 
     owner: JID
     node: str
@@ -30,6 +36,7 @@ class LastItem(msgspec.Struct, frozen=True):
     item: Item
     affiliation: str
     groups: tuple[str, ...]
+    is_large: bool
 
 
 _newest = select(func.max(items.c.n)).where(items.c.owner == nodes.c.owner, items.c.node == nodes.c.node)
@@ -38,9 +45,11 @@ _is_newest = and_(
     items.c.node == nodes.c.node,
     items.c.n == _newest.correlate(nodes).scalar_subquery(),
 )
+_payload = case((func.length(items.c.payload) <= SMALL, items.c.payload), else_=null())
+_ITEM: Final = tuple(_payload if column is items.c.payload else column for column in ITEM)
 _wanted = nodes.c.node.in_([bindparam(f"node{i}") for i in range(INTERESTS)])
 _OWN_LAST: Final = Statement(
-    select(nodes.c.owner, nodes.c.node, nodes.c.config, *ITEM)
+    select(nodes.c.owner, nodes.c.node, nodes.c.config, *_ITEM)
     .select_from(nodes.join(items, _is_newest))
     .where(nodes.c.owner == bindparam("viewer"), _wanted)
 )
@@ -49,7 +58,7 @@ _is_blocked = exists().where(
     blocks.c.jid.in_([bindparam("viewer"), bindparam("domain"), bindparam("full")]),
 )
 _LAST: Final = Statement(
-    select(nodes.c.owner, nodes.c.node, nodes.c.config, *ITEM, affiliations.c.affiliation, roster.c.groups)
+    select(nodes.c.owner, nodes.c.node, nodes.c.config, *_ITEM, affiliations.c.affiliation, roster.c.groups)
     .select_from(
         roster.join(nodes, nodes.c.owner == roster.c.account)
         .join(items, _is_newest)
@@ -71,10 +80,9 @@ _LAST: Final = Statement(
 )
 
 
-async def last_items(database: Database, viewer: JID, interests: Sequence[str]) -> Sequence[LastItem]:
+async def last_items(database: Database, viewer: JID, interests: Sequence[str]) -> AsyncIterator[Sequence[LastItem]]:
     """The last item of each of these nodes of the viewer's own account and of everybody whose presence it may see: two
     queries for each 32 nodes, however many contacts there are."""
-    found: list[LastItem] = []
     for start in range(0, len(interests), INTERESTS):
         some = interests[start : start + INTERESTS]
         names = {f"node{i}": some[min(i, len(some) - 1)] for i in range(INTERESTS)}
@@ -85,10 +93,11 @@ async def last_items(database: Database, viewer: JID, interests: Sequence[str]) 
             others = await transaction.all(_LAST, viewer=bare, domain=viewer.domain, full=str(viewer), **names)
             return [_last_of([*row, "owner", ""]) for row in own] + [_last_of(row) for row in others]
 
-        found += await database.read(work)
-    return found
+        yield await database.read(work)
 
 
 def _last_of(row: Sequence[Any]) -> LastItem:
+    id, payload, publisher, at, n = row[3:8]
     groups = tuple(msgspec.json.decode(row[9])) if row[9] else ()
-    return LastItem(JID.parse(row[0]), row[1], row[2], Item.of(*row[3:8]), row[8] or "none", groups)
+    item = Item.of(id, payload or b"", publisher, at, n)
+    return LastItem(JID.parse(row[0]), row[1], row[2], item, row[8] or "none", groups, payload is None)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, or_, select
+from sqlalchemy import bindparam, delete, exists, func, or_, select
 
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.database import Database
@@ -34,27 +34,45 @@ _SUBSCRIBERS: Final = Statement(
     .order_by(subscriptions.c.jid)
     .limit(bindparam("limit"))
 )
+_listed = (of_node(subscriptions), subscriptions.c.state != "pending")
+_LISTED: Final = Statement(
+    select(*SUBSCRIPTION)
+    .where(*_listed, subscriptions.c.jid > bindparam("after"))
+    .order_by(subscriptions.c.jid)
+    .limit(bindparam("limit"))
+)
+_LISTED_BACK: Final = Statement(
+    select(*SUBSCRIPTION)
+    .where(*_listed, subscriptions.c.jid < bindparam("before"))
+    .order_by(subscriptions.c.jid.desc())
+    .limit(bindparam("limit"))
+)
+_COUNT_LISTED: Final = Statement(select(func.count()).select_from(subscriptions).where(*_listed))
+_WAITING: Final = Statement(
+    select(*SUBSCRIPTION)
+    .where(of_node(subscriptions), subscriptions.c.state == "pending")
+    .order_by(subscriptions.c.jid)
+    .limit(bindparam("limit"))
+)
 _COUNT_SUBSCRIPTIONS: Final = Statement(select(func.count()).select_from(subscriptions).where(of_node(subscriptions)))
 _SUBSCRIBE: Final = upsert(subscriptions)
 _UNSUBSCRIBE: Final = Statement(
     delete(subscriptions).where(of_node(subscriptions), subscriptions.c.jid == bindparam("jid"))
 )
 _SUBSCRIBED: Final = Statement(
-    select(subscriptions.c.node, *SUBSCRIPTION)
-    .where(subscriptions.c.owner == bindparam("owner"), *_has_bare)
-    .order_by(subscriptions.c.node)
+    select(subscriptions.c.node, *SUBSCRIPTION).where(subscriptions.c.owner == bindparam("owner"), *_has_bare)
 )
 _PENDING: Final = Statement(
-    select(subscriptions.c.node)
-    .join(affiliations, (affiliations.c.owner == subscriptions.c.owner) & (affiliations.c.node == subscriptions.c.node))
-    .where(
-        subscriptions.c.owner == bindparam("owner"),
-        subscriptions.c.state == "pending",
+    select(affiliations.c.node).where(
+        affiliations.c.owner == bindparam("owner"),
         affiliations.c.jid == bindparam("jid"),
         affiliations.c.affiliation == "owner",
+        exists().where(
+            subscriptions.c.owner == affiliations.c.owner,
+            subscriptions.c.node == affiliations.c.node,
+            subscriptions.c.state == "pending",
+        ),
     )
-    .distinct()
-    .order_by(subscriptions.c.node)
 )
 _AFFILIATIONS: Final = Statement(
     select(affiliations.c.jid, affiliations.c.affiliation).where(
@@ -64,16 +82,32 @@ _AFFILIATIONS: Final = Statement(
 _AFFILIATES: Final = Statement(
     select(affiliations.c.jid, affiliations.c.affiliation).where(of_node(affiliations)).order_by(affiliations.c.jid)
 )
+_AFFILIATES_AFTER: Final = Statement(
+    select(affiliations.c.jid, affiliations.c.affiliation)
+    .where(of_node(affiliations), affiliations.c.jid > bindparam("after"))
+    .order_by(affiliations.c.jid)
+    .limit(bindparam("limit"))
+)
+_AFFILIATES_BEFORE: Final = Statement(
+    select(affiliations.c.jid, affiliations.c.affiliation)
+    .where(of_node(affiliations), affiliations.c.jid < bindparam("before"))
+    .order_by(affiliations.c.jid.desc())
+    .limit(bindparam("limit"))
+)
 _COUNT_AFFILIATIONS: Final = Statement(select(func.count()).select_from(affiliations).where(of_node(affiliations)))
 AFFILIATE: Final = upsert(affiliations)
 _UNAFFILIATE: Final = Statement(
     delete(affiliations).where(of_node(affiliations), affiliations.c.jid == bindparam("jid"))
 )
 _AFFILIATED: Final = Statement(
-    select(affiliations.c.node, affiliations.c.affiliation)
-    .where(affiliations.c.owner == bindparam("owner"), affiliations.c.jid == bindparam("jid"))
-    .order_by(affiliations.c.node)
+    select(affiliations.c.node, affiliations.c.affiliation).where(
+        affiliations.c.owner == bindparam("owner"), affiliations.c.jid == bindparam("jid")
+    )
 )
+
+
+_BEHIND: Final = "\U0010ffff"
+"""Behind every address."""
 
 
 class NoSuchNode(Exception):  # noqa: N818
@@ -124,6 +158,50 @@ class NodeRelations:
         rows = await self._database.all(_SUBSCRIBERS, owner=str(owner), node=node, after=after, limit=limit)
         return [Subscription.of(*row) for row in rows]
 
+    async def subscribers_page(
+        self, owner: JID, node: str, after: str | None, before: str | None, limit: int
+    ) -> tuple[Sequence[Subscription], int]:
+        """Subscriptions that do not wait for approval, by address, and how many there are: from the one after `after`,
+        or the last ones before `before`, where an empty text is behind all."""
+        statements = (_COUNT_LISTED, _LISTED, _LISTED_BACK)
+        rows, count = await self._page(statements, owner, node, after, before, limit)
+        return [Subscription.of(*row) for row in rows], count
+
+    async def affiliates_page(
+        self, owner: JID, node: str, after: str | None, before: str | None, limit: int
+    ) -> tuple[Sequence[tuple[JID, str]], int]:
+        """Affiliations at a node, as `subscribers_page` has subscriptions."""
+        statements = (_COUNT_AFFILIATIONS, _AFFILIATES_AFTER, _AFFILIATES_BEFORE)
+        rows, count = await self._page(statements, owner, node, after, before, limit)
+        return [(JID.parse(jid), affiliation) for jid, affiliation in rows], count
+
+    async def _page(
+        self,
+        statements: tuple[Statement, Statement, Statement],
+        owner: JID,
+        node: str,
+        after: str | None,
+        before: str | None,
+        limit: int,
+    ) -> tuple[Sequence[Any], int]:
+        count, forth, back = statements
+        place = {"owner": str(owner), "node": node}
+
+        async def work(transaction: Transaction) -> tuple[Sequence[Any], int]:
+            counted = await transaction.one(count, **place)
+            assert counted is not None
+            if before is None or after is not None:
+                return await transaction.all(forth, **place, after=after or "", limit=limit), counted[0]
+            rows = await transaction.all(back, **place, before=before or _BEHIND, limit=limit)
+            return rows[::-1], counted[0]
+
+        return await self._database.read(work)
+
+    async def waiting(self, owner: JID, node: str, limit: int) -> Sequence[Subscription]:
+        """Subscriptions at a node that wait for approval, by address."""
+        rows = await self._database.all(_WAITING, owner=str(owner), node=node, limit=limit)
+        return [Subscription.of(*row) for row in rows]
+
     async def count_subscribers(self, owner: JID, node: str) -> int:
         """How many subscriptions a node has."""
         row = await self._database.one(_COUNT_SUBSCRIPTIONS, owner=str(owner), node=node)
@@ -138,16 +216,16 @@ class NodeRelations:
         """Node and subscription of all resources of a bare address at all nodes of the owner."""
         rows = await self._database.all(_SUBSCRIBED, owner=str(owner), **_bare(jid))
         found = [(row[0], Subscription.of(*row[1:])) for row in rows]
-        return [(node, each) for node, each in found if each.jid.bare == jid]
+        return sorted(((node, each) for node, each in found if each.jid.bare == jid), key=lambda each: each[0])
 
     async def affiliations(self, owner: JID, jid: JID) -> Sequence[tuple[str, str]]:
         """Node and affiliation, for an address at all nodes of the owner."""
         rows = await self._database.all(_AFFILIATED, owner=str(owner), jid=str(jid))
-        return [(node, affiliation) for node, affiliation in rows]
+        return sorted((node, affiliation) for node, affiliation in rows)
 
     async def pending(self, owner: JID, jid: JID) -> Sequence[str]:
         """The nodes which this address owns and at which subscriptions wait for approval."""
-        return [node for (node,) in await self._database.all(_PENDING, owner=str(owner), jid=str(jid))]
+        return sorted(node for (node,) in await self._database.all(_PENDING, owner=str(owner), jid=str(jid)))
 
 
 async def with_relations(transaction: Transaction, place: dict[str, str], config: bytes, of: JID) -> NodeRow:

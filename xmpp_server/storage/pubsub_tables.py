@@ -50,6 +50,7 @@ subscriptions: Final = Table(
     Column("subid", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("options", LargeBinary, nullable=False),
+    Index("pubsub_subscriptions_by_subscriber", "owner", "jid"),
     sqlite_with_rowid=False,
 )
 affiliations: Final = Table(
@@ -58,6 +59,7 @@ affiliations: Final = Table(
     *_of_node(),
     Column("jid", Address, primary_key=True),
     Column("affiliation", Text, nullable=False),
+    Index("pubsub_affiliations_by_affiliate", "owner", "jid", "affiliation"),
     sqlite_with_rowid=False,
 )
 

@@ -8,6 +8,7 @@ from typing import Final
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.stanza import Stanza, qname
 
+from .forged import stripped
 from .names import PING, VCARD
 from .room import Room, not_in_room
 
@@ -42,7 +43,7 @@ def receive(room: Room, stanza: Stanza) -> None:
     room.forwarded[id] = (sender, stanza.id, target.jid)
     # a vCard is asked for at the account: its server answers, the client need not
     receiver = target.jid if stanza.keys == [_VCARD] else target.session
-    room.send(room.stripped(stanza).stamped(sender=occupant.address, to=receiver, id=id))
+    room.send(stripped(stanza, room.jid).stamped(sender=occupant.address, to=receiver, id=id))
 
 
 def _answered(room: Room, stanza: Stanza) -> None:
@@ -56,4 +57,4 @@ def _answered(room: Room, stanza: Stanza) -> None:
     requester, id, _ = asked
     answering = room.occupants.of(sender) or next(iter(room.occupants.by_account(sender.bare)), None)
     if room.occupants.of(requester) is not None and answering is not None:
-        room.send(room.stripped(stanza).stamped(sender=answering.address, to=requester, id=id))
+        room.send(stripped(stanza, room.jid).stamped(sender=answering.address, to=requester, id=id))

@@ -12,6 +12,7 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 
+from .forged import stripped
 from .history import HistoryRequest
 from .names import JOIN, MUC
 from .occupants import Occupant
@@ -66,7 +67,7 @@ def synchronize(room: Room, occupant: Occupant, stanza: Stanza) -> None:
 
 def reflected(room: Room, stanza: Stanza) -> Stanza:
     """The presence as the room shows it, less what it adds."""
-    presence = room.stripped(stanza)
+    presence = stripped(stanza, room.jid)
     return Stanza(
         "presence", None, None, presence.type, presence.id, presence.lang, None, presence.children, presence.payload
     )

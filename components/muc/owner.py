@@ -124,7 +124,7 @@ def destroy(room: Room, end: Element) -> None:
             farewell.add(Element(USER, name, {}, [child.text] if child.text else []))
     for occupant in room.occupants:
         for session in list(occupant.sessions):
-            x = room.user_x(Affiliation.NONE, Role.NONE, codes=(110,))
+            x = room.user_x(occupant.jid, Role.NONE, jid=str(session), codes=(110,))
             x.children.insert(0, farewell)
             gone = Stanza.build("presence", x, sender=occupant.address, to=session, type="unavailable")
             room.send(gone)

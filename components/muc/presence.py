@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from xmpp_server.protocol import ns
+from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
@@ -28,6 +29,7 @@ _GONE: Final = frozenset(
         "service-unavailable",  # RFC 6121 §8.5: what a server answers to a groupchat message for a resource that left
     )
 )
+_MOST_TEXT: Final = 200  # characters
 _UNAVAILABLE: Final = Stanza("presence", None, None, "unavailable", "", "", None, (), b"")
 
 
@@ -179,13 +181,17 @@ def failed(room: Room, occupant: Occupant, stanza: Stanza) -> None:
     session = stanza.sender
     assert session is not None
     error = stanza.child(ns.CLIENT, "error")
-    if error is None or not any(child.name in _GONE for child in error if child.ns == ns.STANZA_ERRORS):
+    conditions = [child.name for child in error if child.ns == ns.STANZA_ERRORS] if error is not None else []
+    if error is None or _GONE.isdisjoint(conditions):
         return
-    lose(room, session)
+    text = error.child_text(ns.STANZA_ERRORS, "text")[:_MOST_TEXT]
+    words = ["Kicked", next(name for name in conditions if name in _GONE).replace("-", " "), *([text] if text else [])]
+    lose(room, session, ": ".join(words))
 
 
-def lose(room: Room, session: JID) -> None:
-    """The session is gone without a word."""
+def lose(room: Room, session: JID, why: str = "") -> None:
+    """The session is gone without a word of its own; `why` is for people."""
     occupant = room.occupants.of(session)
     if occupant is not None:
-        leave(room, occupant, _UNAVAILABLE.stamped(sender=session), (333,))
+        gone = _UNAVAILABLE.with_child(Element(ns.CLIENT, "status", {}, [why])) if why else _UNAVAILABLE
+        leave(room, occupant, gone.stamped(sender=session), (333,))

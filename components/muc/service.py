@@ -39,7 +39,8 @@ from .live import LiveRoom, arrival
 from .names import JOIN, MODERATE
 from .notices import Listener, notice
 from .privileges import Affiliation
-from .room import Affiliate, Bounds, Room, not_in_room
+from .room import Affiliate, Room, not_in_room
+from .surroundings import Bounds
 from .turn import Logged, Turn
 
 _log = structlog.get_logger()

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from components.muc import joining, keeping, presence
 from components.muc.names import ADMIN, MUC, OWNER, USER
 from components.muc.privileges import Affiliation, Role
-from components.muc.room import Affiliate, Bounds, Room
+from components.muc.room import Affiliate, Room
+from components.muc.surroundings import Bounds
 from components.muc.turn import Changed, Copies, Turn
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.jid import JID

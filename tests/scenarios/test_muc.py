@@ -357,8 +357,8 @@ async def test_a_room_is_destroyed_with_another_to_go_to(crone: Client, hag: Cli
     answer = await crone.request("set", f"<query xmlns='{OWNER}'>{destroy}</query>", ROOM)
     assert answer.get("type") == "result"
     await hag.receives(
-        f"<presence type='unavailable' from='{ROOM}/thirdwitch'><x xmlns='{USER}'><item role='none'/>"
-        "<destroy jid='heath@conference.localhost'><reason>Macbeth doth come.</reason></destroy></x></presence>"
+        f"<presence type='unavailable' from='{ROOM}/thirdwitch'><x xmlns='{USER}'>"
+        f"<item role='none' affiliation='none' jid='{hag.jid}'/><destroy jid='heath@conference.localhost'><reason>Macbeth doth come.</reason></destroy></x></presence>"
     )
 
 
@@ -567,10 +567,11 @@ async def test_what_is_too_large_is_refused(crone: Client, hag: Client) -> None:
 
 
 async def test_an_occupant_who_is_gone_without_a_word_is_put_out(world: World, crone: Client, hag: Client) -> None:
-    error = f"<error type='cancel'><recipient-unavailable xmlns='{STANZAS}'/></error>"
+    error = f"<error type='cancel'><recipient-unavailable xmlns='{STANZAS}'/><text xmlns='{STANZAS}'>He is gone</text></error>"
     hag.send(f"<message type='error' to='{ROOM}/firstwitch'>{error}</message>")
     await crone.receives(
-        f"<presence type='unavailable' from='{ROOM}/thirdwitch'><x xmlns='{USER}'><status code='333'/></x></presence>"
+        f"<presence type='unavailable' from='{ROOM}/thirdwitch'><x xmlns='{USER}'><status code='333'/></x>"
+        "<status>Kicked: recipient unavailable: He is gone</status></presence>"
     )
 
 

@@ -16,7 +16,7 @@ from tests.waiting import until
 from xmpp_server.protocol.jid import JID
 
 from .conftest import MakeWorld
-from .test_muc import ADMIN, JOIN, ROOM, STANZAS, admin, bodies, enter, make_room, speak
+from .rooms import ADMIN, JOIN, ROOM, STANZAS, admin, bodies, enter, make_room, speak
 from .world import Client, World
 
 MEMBERS: Final = 1024

@@ -6,7 +6,7 @@ import pytest
 
 from xmpp_server.protocol.element import Element
 
-from .test_muc import JOIN, ROOM, USER, admin, crone, hag, make_room
+from .rooms import JOIN, ROOM, USER, admin, crone, hag, make_room
 from .world import Client, World
 
 __all__ = ["crone", "hag"]

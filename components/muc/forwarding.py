@@ -37,6 +37,8 @@ def receive(room: Room, stanza: Stanza) -> None:
     if target is occupant and stanza.keys == [_PING]:
         room.answer(stanza)
         return
+    if stanza.keys != [_VCARD]:  # of which a client asks for those of all at once
+        room.count(occupant, len(stanza.payload))
     id = secrets.token_urlsafe(12)
     if len(room.forwarded) >= _MOST:
         del room.forwarded[next(iter(room.forwarded))]

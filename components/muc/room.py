@@ -69,6 +69,8 @@ class Room:
         self.forwarded: dict[str, tuple[JID, str, JID]] = {}
         """Requests that went on to an occupant (`forwarding.py`): by the id that they have there, who asked, by which
         id, and the account that is asked."""
+        self.whispered: dict[tuple[str, JID], JID] = {}
+        """Private messages (`private_messages.py`), by their id and the account that they are for: who wrote them."""
         self.turn = Turn()
 
     # -- what comes in

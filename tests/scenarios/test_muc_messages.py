@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .rooms import JOIN, ROOM, STANZAS, USER, bodies, crone, enter, hag, make_room
+import pytest
+
+from .rooms import JOIN, ROOM, STANZAS, USER, admin, bodies, crone, enter, hag, make_room
 from .world import Client, World
 
 __all__ = ["crone", "hag"]
@@ -127,3 +129,56 @@ async def test_what_is_too_large_is_refused(crone: Client, hag: Client) -> None:
     crone.send(f"<message type='groupchat' to='{ROOM}' id='1'><subject>{large}</subject></message>")
     await crone.receives(f"<message type='error' id='1'><error><policy-violation xmlns='{STANZAS}'/></error></message>")
     await hag.receives_nothing()
+
+
+async def test_a_private_message_that_comes_back_is_told_to_who_wrote_it(crone: Client, hag: Client) -> None:
+    hag.send(f"<message type='chat' to='{ROOM}/firstwitch' id='p'><body>x</body></message>")
+    await crone.receives("<message id='p'/>")
+    error = f"<error type='wait'><resource-constraint xmlns='{STANZAS}'/></error>"
+    crone.send(f"<message type='error' to='{ROOM}/thirdwitch' id='p'>{error}<body>x</body></message>")
+    told = await hag.receives(f"<message type='error' id='p' from='{ROOM}/firstwitch'>{error}</message>")
+    assert [child.name for child in told] == ["error"]
+
+
+async def test_nobody_is_told_that_one_of_many_did_not_get_what_he_said(crone: Client, hag: Client) -> None:
+    crone.send(f"<message type='groupchat' to='{ROOM}' id='g'><body>x</body></message>")
+    await crone.receives("<message id='g'/>")
+    error = f"<error type='wait'><resource-constraint xmlns='{STANZAS}'/></error>"
+    hag.send(f"<message type='error' to='{ROOM}/firstwitch' id='g'>{error}</message>")
+    await crone.receives_nothing()
+
+
+@pytest.mark.parametrize(
+    "stanza",
+    [
+        f"<message to='{ROOM}' id='%d'><x xmlns='{USER}'><invite to='witch@localhost'/></x></message>",
+        f"<message to='{ROOM}' id='%d'><x xmlns='jabber:x:data' type='submit'/></message>",
+        f"<message to='{ROOM}/firstwitch' type='chat' id='%d'><body>x</body></message>",
+        f"<iq to='{ROOM}/firstwitch' type='get' id='%d'><query xmlns='jabber:iq:version'/></iq>",
+        f"<presence to='{ROOM}/thirdwitch' id='%d'><show>away</show></presence>",
+    ],
+)
+async def test_nothing_that_goes_on_to_others_goes_on_without_a_bound(world: World, stanza: str) -> None:
+    crone = await make_room(world, moderatedroom="1")
+    hag, witch = [await world.login(address) for address in ("hag66@localhost/pda", "witch@localhost/laptop")]
+    await enter(hag, "thirdwitch")
+    crone.inbox.clear()
+    for n in range(250):
+        hag.send(stanza % n)
+    await world.settle()
+    assert len(crone.inbox) + len(witch.inbox) < 220
+    error = hag.inbox[-1].child("jabber:client", "error")
+    assert error is not None
+    assert (error.get("type"), next(iter(error)).name) == ("wait", "resource-constraint")
+
+
+async def test_who_is_banned_declines_nothing(world: World, crone: Client) -> None:
+    assert await admin(crone, "<item affiliation='outcast' jid='hag66@localhost'/>") == "result"
+    crone.inbox.clear()
+    hag = await world.login("hag66@localhost/pda")
+    decline = f"<decline to='{ROOM}/firstwitch'><reason>Buy</reason></decline>"
+    hag.send(f"<message to='{ROOM}' id='d'><x xmlns='{USER}'>{decline}</x></message>")
+    await hag.receives(
+        f"<message type='error' id='d'><error type='auth'><forbidden xmlns='{STANZAS}'/></error></message>"
+    )
+    await crone.receives_nothing()

@@ -34,6 +34,7 @@ def join(room: Room, stanza: Stanza) -> None:
     asked = stanza.child(MUC, "x")
     assert asked is not None
     history = HistoryRequest.parse(asked)
+    room.count_join(session.bare)
     affiliation = _admit(room, session, asked)
     occupant = owner_of(room, nick, session)
     created = room.locked and not room.occupants
@@ -56,6 +57,7 @@ def synchronize(room: Room, occupant: Occupant, stanza: Stanza) -> None:
     asked = stanza.child(MUC, "x")
     assert asked is not None
     history = HistoryRequest.parse(asked)
+    room.count_join(session.bare)
     presence = reflected(room, stanza)
     changed = presence.payload != occupant.sessions[session].payload
     _show_others(room, session, occupant)

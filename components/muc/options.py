@@ -33,6 +33,8 @@ class MucOptions(ComponentOptions, frozen=True):
     messages_per_second: Annotated[int, _NUMBER] = 20
     """So many messages and changes of presence of one occupant who is no moderator are passed on in a second, and ten
     times as many at once."""
+    joins_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 60
+    """So often one account that is no admin of a room enters it, or tries to, in a minute; 0: as often as it likes."""
     archive: bool = True
     """Whether rooms keep their messages, so that members who are away get them."""
     days: Annotated[int, msgspec.Meta(ge=0)] = 30

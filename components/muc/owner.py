@@ -106,8 +106,7 @@ def _apply(room: Room) -> None:
         return
     strangers = [each for each in room.occupants if room.affiliation(each.jid) < Affiliation.MEMBER]
     for occupant in strangers:
-        presence.remove(room, occupant, 322)
-        presence.tell_removed(room, occupant, 322)
+        presence.remove(room, occupant, 322)()
 
 
 def destroy(room: Room, end: Element) -> None:

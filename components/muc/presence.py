@@ -3,7 +3,7 @@ and people who are gone without a word (§18.1.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from xmpp_server.protocol import ns
@@ -15,7 +15,6 @@ from xmpp_server.protocol.stanza import Stanza
 from . import joining
 from .names import JOIN
 from .occupants import Occupant
-from .privileges import Affiliation
 from .room import Room, not_in_room
 
 _GONE: Final = frozenset(
@@ -104,50 +103,25 @@ def leave(room: Room, occupant: Occupant, stanza: Stanza, codes: tuple[int, ...]
 
 
 def remove(
-    room: Room,
-    occupant: Occupant,
-    *codes: int,
-    affiliation: Affiliation | None = None,
-    actor: Occupant | None = None,
-    reason: str = "",
-) -> None:
-    """Put the occupant out of the room, all of its sessions, for the reason that the codes give; it is told first, and
-    the others by `tell_removed`."""
-    sessions = list(occupant.sessions)
-    room.announce_gone(
-        occupant,
-        _UNAVAILABLE,
-        sessions=sessions,
-        others=False,
-        affiliation=affiliation,
-        actor=actor,
-        reason=reason,
-        codes=codes,
-    )
+    room: Room, occupant: Occupant, *codes: int, actor: Occupant | None = None, reason: str = ""
+) -> Callable[[], None]:
+    """Put the occupant out of the room, all of its sessions, for the reason that the codes give: it is told now, and
+    the others by what this returns, with which the occupant is gone."""
 
+    def tell(sessions: Iterable[JID], *, own: bool) -> None:
+        room.announce_gone(
+            occupant, _UNAVAILABLE, sessions=sessions, own=own, others=not own, actor=actor, reason=reason, codes=codes
+        )
 
-def tell_removed(
-    room: Room,
-    occupant: Occupant,
-    *codes: int,
-    affiliation: Affiliation | None = None,
-    actor: Occupant | None = None,
-    reason: str = "",
-) -> None:
-    """Tell the others, and forget the occupant."""
-    room.announce_gone(
-        occupant,
-        _UNAVAILABLE,
-        sessions=(),
-        own=False,
-        others=True,
-        affiliation=affiliation,
-        actor=actor,
-        reason=reason,
-        codes=codes,
-    )
-    for session in list(occupant.sessions):
-        room.forget_session(session)
+    def tell_others() -> None:
+        if not occupant.sessions:  # put out twice by one request
+            return
+        tell((), own=False)
+        for session in list(occupant.sessions):
+            room.forget_session(session)
+
+    tell(list(occupant.sessions), own=True)
+    return tell_others
 
 
 def shut_out(room: Room, sessions: Iterable[JID]) -> None:

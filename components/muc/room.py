@@ -11,7 +11,7 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.util.limits import TokenBucket
+from xmpp_server.util.limits import Allowance, TokenBucket
 
 from .config import Config
 from .hat import Hat, worn
@@ -71,6 +71,8 @@ class Room:
         id, and the account that is asked."""
         self.whispered: dict[tuple[str, JID], JID] = {}
         """Private messages (`private_messages.py`), by their id and the account that they are for: who wrote them."""
+        joins = self.bounds.joins
+        self._joined = Allowance(lambda: surroundings.now() / 1_000_000, count=joins, period=60, keys=4096)
         self.turn = Turn()
 
     # -- what comes in
@@ -193,6 +195,12 @@ class Room:
         if occupant.bucket.take() > 0:
             occupant.bucket.take(-1)  # what is refused does not count
             raise StanzaError("resource-constraint", "You send too much in too short a time.", type="wait")
+
+    def count_join(self, account: JID) -> None:
+        """The account wants to enter, or to be shown the room again: it is told of everybody, and everybody of it.
+        Raises StanzaError resource-constraint if it wants that too often."""
+        if self.bounds.joins and self.affiliation(account) < Affiliation.ADMIN and not self._joined.take(str(account)):
+            raise StanzaError("resource-constraint", "You enter this room too often; try again later.", type="wait")
 
     def sees_addresses(self, occupant: Occupant) -> bool:
         """Whether the occupant may see real addresses (§7.2.3, §7.2.4)."""

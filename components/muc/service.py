@@ -266,6 +266,7 @@ class Muc(Component):
                 options.message_bytes,
                 options.messages_per_second,
                 options.messages_per_second * 10,
+                options.joins_per_minute,
             ),
         )
         room.keeps = options.archive

@@ -38,3 +38,5 @@ class Bounds:
     octets: int = 131_072
     rate: float = 20
     burst: float = 200
+    joins: int = 60
+    """Of one account in a minute; 0: as many as it likes."""

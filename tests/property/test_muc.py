@@ -67,7 +67,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.since: dict[JID, int] = {}
 
     def empty(self) -> Room:
-        return Room(ROOM, self.surroundings, Bounds(occupants=3, burst=1_000_000))
+        return Room(ROOM, self.surroundings, Bounds(occupants=3, burst=1_000_000, joins=0))
 
     def write(self, turn: Turn) -> None:
         """As the service does it, before anything is sent."""

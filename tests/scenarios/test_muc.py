@@ -165,3 +165,19 @@ async def test_people_of_elsewhere_make_no_rooms(world: World) -> None:
         f"<presence type='error' from='{ROOM}/iago'><error type='cancel'><not-allowed xmlns='{STANZAS}'/></error>"
         "</presence>"
     )
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_nobody_enters_a_room_over_and_over_or_tries_all_passwords(world: World, known: bool) -> None:
+    await make_room(world, roomsecret="cauldronburn")
+    hag = await world.login("hag66@localhost/pda")
+    password = "cauldronburn" if known else "guess"
+    x = f"<x xmlns='http://jabber.org/protocol/muc'><password>{password}</password></x>"
+    for _ in range(70):
+        hag.send(f"<presence to='{ROOM}/thirdwitch'>{x}</presence>")
+    await world.settle()
+    error = hag.inbox[-1].child("jabber:client", "error")
+    assert error is not None
+    assert (error.get("type"), next(iter(error)).name) == ("wait", "resource-constraint")
+    refused = [each for each in hag.inbox if each.get("type") == "error"]
+    assert len(refused) == (10 if known else 70)

@@ -110,3 +110,14 @@ async def test_registering_reserves_a_nickname(world: World) -> None:
     await witch.receives(
         f"<presence type='error'><error type='cancel'><conflict xmlns='{STANZAS}'/></error></presence>"
     )
+
+
+@pytest.mark.parametrize(
+    "item", ["<item nick='thirdwitch' role='none'/>", "<item jid='hag66@localhost' affiliation='outcast'/>"]
+)
+async def test_who_is_put_out_twice_by_one_request_is_out(crone: Client, hag: Client, item: str) -> None:
+    assert await admin(crone, item * 2) == "result"
+    gone = f"<presence type='unavailable' from='{ROOM}/thirdwitch'/>"
+    await hag.receives(gone)
+    await crone.receives(gone)
+    await crone.receives_nothing()

@@ -181,3 +181,15 @@ async def test_nobody_enters_a_room_over_and_over_or_tries_all_passwords(world: 
     assert (error.get("type"), next(iter(error)).name) == ("wait", "resource-constraint")
     refused = [each for each in hag.inbox if each.get("type") == "error"]
     assert len(refused) == (10 if known else 70)
+
+
+async def test_an_account_makes_so_many_rooms_in_an_hour(world: World) -> None:
+    crone = await world.login("crone@localhost/desktop")
+    for n in range(20):
+        await enter(crone, "firstwitch", room=f"cave{n}@conference.localhost")
+    crone.send(f"<presence id='late' to='{ROOM}/firstwitch'>{JOIN}</presence>")
+    error = f"<error type='wait'><resource-constraint xmlns='{STANZAS}'/></error>"
+    await crone.receives(f"<presence type='error' id='late' from='{ROOM}/firstwitch'>{error}</presence>")
+    hag = await world.login("hag66@localhost/pda")
+    hag.send(f"<presence to='{ROOM}/thirdwitch'>{JOIN}</presence>")
+    await hag.receives(f"<presence from='{ROOM}/thirdwitch'><x xmlns='{USER}'><status code='201'/></x></presence>")

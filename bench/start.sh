@@ -60,6 +60,7 @@ enabled = $ARCHIVE
 [components.muc]
 create = "anyone"
 rooms_per_hour = 0
+joins_per_minute = 0
 list_occupants = true
 searches_per_minute = 10000
 archive = $ARCHIVE

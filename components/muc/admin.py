@@ -163,8 +163,7 @@ def _role_step(room: Room, sender: JID, item: Item) -> Step:
 
     def step() -> Later | None:
         if wanted is Role.NONE:
-            presence.remove(room, target, 307, actor=actor, reason=reason)
-            return lambda: presence.tell_removed(room, target, 307, actor=actor, reason=reason)
+            return presence.remove(room, target, 307, actor=actor, reason=reason)
         if target.role is wanted:
             return None
         target.role = wanted
@@ -266,8 +265,7 @@ def _settle(room: Room, occupant: Occupant, before: Affiliation, *, actor: Occup
     elif room.config.members_only and now < Affiliation.MEMBER:
         code = 321
     if code:
-        presence.remove(room, occupant, code, actor=actor, reason=reason)
-        return lambda: presence.tell_removed(room, occupant, code, actor=actor, reason=reason)
+        return presence.remove(room, occupant, code, actor=actor, reason=reason)
     occupant.role = _role_after(room, occupant.role, before, now)
     occupant.changed()
     return lambda: room.announce(occupant, actor=actor, reason=reason)
@@ -286,5 +284,4 @@ def _evict_squatter(room: Room, jid: JID, nick: str) -> Later | None:
     squatter = room.occupants.named(nick)
     if squatter is None or squatter.jid == jid:
         return None
-    presence.remove(room, squatter, 307, reason=_RESERVED)
-    return lambda: presence.tell_removed(room, squatter, 307, reason=_RESERVED)
+    return presence.remove(room, squatter, 307, reason=_RESERVED)

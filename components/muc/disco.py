@@ -11,8 +11,9 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.forms import Field, Form, boolean
 from xmpp_server.protocol.stanza import Stanza
 
+from . import hats
 from .avatar import hashes
-from .names import MODERATE, MUC, OCCUPANT_ID, PING, REGISTER, SELF_PING, STABLE_ID, VCARD
+from .names import COMMANDS, HATS, MODERATE, MUC, OCCUPANT_ID, PING, REGISTER, SELF_PING, STABLE_ID, VCARD
 from .privileges import Affiliation
 from .registration import reserved_nick
 from .room import Room
@@ -35,12 +36,17 @@ def info(room: Room, stanza: Stanza, query: Element) -> None:
             answer.add(Identity("conference", "text", name=nick).element())
         room.answer(stanza, answer)
         return
+    if (about := hats.info(node)) is not None:
+        room.answer(stanza, about)
+        return
     if node:
         raise StanzaError("service-unavailable" if node.endswith("#traffic") else "item-not-found")
     config = room.config
     features = [
         *ALWAYS,
         *(LOGGED if room.logs else ()),
+        HATS,
+        COMMANDS,
         "muc_membersonly" if config.members_only else "muc_open",
         "muc_moderated" if config.moderated else "muc_unmoderated",
         "muc_nonanonymous" if config.non_anonymous else "muc_semianonymous",
@@ -74,6 +80,8 @@ def _details(room: Room, stanza: Stanza) -> Form:
         fields.append(Field("muc#roominfo_subject", (subject.text if subject else "",), "text-single", "Subject"))
     if room.avatar:
         fields.append(Field("muc#roominfo_avatarhash", tuple(hashes(room)), "text-multi", "Hash of the avatar"))
+    if inside and room.hats:
+        fields.append(Field("hats#hash", (hats.digest(room),), "text-single", "Hats hash"))
     return Form.of("result", _ROOM_INFO, *fields)
 
 
@@ -84,6 +92,8 @@ def items(room: Room, stanza: Stanza, query: Element) -> None:
     _check(room, stanza)
     node = query.get("node")
     answer = Element(ns.DISCO_ITEMS, "query", {"node": node} if node else {})
+    if node == COMMANDS:
+        answer.add(*hats.items(room, stanza))
     outside = room.lists_occupants and room.config.public and not room.config.members_only
     if not node and (outside or room.occupants.of(stanza.sender) is not None):
         shown = [occupant for occupant in room.occupants if room.is_shown(occupant.role)]

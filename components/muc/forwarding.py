@@ -8,6 +8,7 @@ from typing import Final
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.stanza import Stanza, qname
 
+from .forged import stripped
 from .names import PING, VCARD
 from .room import Room, not_in_room
 
@@ -36,13 +37,15 @@ def receive(room: Room, stanza: Stanza) -> None:
     if target is occupant and stanza.keys == [_PING]:
         room.answer(stanza)
         return
+    if stanza.keys != [_VCARD]:  # of which a client asks for those of all at once
+        room.count(occupant, len(stanza.payload))
     id = secrets.token_urlsafe(12)
     if len(room.forwarded) >= _MOST:
         del room.forwarded[next(iter(room.forwarded))]
     room.forwarded[id] = (sender, stanza.id, target.jid)
     # a vCard is asked for at the account: its server answers, the client need not
     receiver = target.jid if stanza.keys == [_VCARD] else target.session
-    room.send(room.stripped(stanza).stamped(sender=occupant.address, to=receiver, id=id))
+    room.send(stripped(stanza, room.jid).stamped(sender=occupant.address, to=receiver, id=id))
 
 
 def _answered(room: Room, stanza: Stanza) -> None:
@@ -56,4 +59,4 @@ def _answered(room: Room, stanza: Stanza) -> None:
     requester, id, _ = asked
     answering = room.occupants.of(sender) or next(iter(room.occupants.by_account(sender.bare)), None)
     if room.occupants.of(requester) is not None and answering is not None:
-        room.send(room.stripped(stanza).stamped(sender=answering.address, to=requester, id=id))
+        room.send(stripped(stanza, room.jid).stamped(sender=answering.address, to=requester, id=id))

@@ -30,6 +30,7 @@ def receive(room: Room, stanza: Stanza, x: Element) -> None:
         people = [_address(child) for child in invited]
         for whom in people:
             _check(room, occupant, whom)
+            room.count(occupant)
         for whom, child in zip(people, invited, strict=True):
             _invite(room, stanza, occupant, whom, child)
     elif declined is not None:
@@ -92,6 +93,8 @@ def _decline(room: Room, stanza: Stanza, child: Element) -> None:
     """To the inviter, if he has to do with the room: nobody else is written to in its name."""
     sender = stanza.sender
     assert sender is not None
+    if room.affiliation(sender) is Affiliation.OUTCAST:
+        raise StanzaError("forbidden")
     to = _address(child)
     if to.bare == room.jid:
         found = room.occupants.named(to.resource)

@@ -12,6 +12,7 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 
+from .forged import stripped
 from .history import HistoryRequest
 from .names import JOIN, MUC
 from .occupants import Occupant
@@ -33,6 +34,7 @@ def join(room: Room, stanza: Stanza) -> None:
     asked = stanza.child(MUC, "x")
     assert asked is not None
     history = HistoryRequest.parse(asked)
+    room.count_join(session.bare)
     affiliation = _admit(room, session, asked)
     occupant = owner_of(room, nick, session)
     created = room.locked and not room.occupants
@@ -55,6 +57,7 @@ def synchronize(room: Room, occupant: Occupant, stanza: Stanza) -> None:
     asked = stanza.child(MUC, "x")
     assert asked is not None
     history = HistoryRequest.parse(asked)
+    room.count_join(session.bare)
     presence = reflected(room, stanza)
     changed = presence.payload != occupant.sessions[session].payload
     _show_others(room, session, occupant)
@@ -66,7 +69,7 @@ def synchronize(room: Room, occupant: Occupant, stanza: Stanza) -> None:
 
 def reflected(room: Room, stanza: Stanza) -> Stanza:
     """The presence as the room shows it, less what it adds."""
-    presence = room.stripped(stanza)
+    presence = stripped(stanza, room.jid)
     return Stanza(
         "presence", None, None, presence.type, presence.id, presence.lang, None, presence.children, presence.payload
     )

@@ -14,6 +14,7 @@ from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.storage.rooms import RoomAffiliation, RoomChange
 
 from .config import Config
+from .hat import Hat
 from .names import USER_X
 from .occupants import Occupant
 from .privileges import Affiliation, Role
@@ -21,11 +22,19 @@ from .room import Affiliate, Room, Subject
 from .turn import Changed
 
 
+class _Hat(msgspec.Struct, omit_defaults=True):
+    uri: str
+    title: str
+    hue: str = ""
+    wearers: list[str] = []
+
+
 class _State(msgspec.Struct, omit_defaults=True):
     config: Config
     subject: bytes = b""
     subject_at: int = 0
     avatar: bytes = b""
+    hats: list[_Hat] = []
 
 
 class _Sitting(msgspec.Struct):
@@ -51,6 +60,7 @@ def change(room: Room, changed: Changed, accounts: Iterable[JID]) -> RoomChange:
             subject.message.to_bytes(ns.CLIENT) if subject is not None else b"",
             subject.at if subject is not None else 0,
             room.avatar,
+            [_Hat(hat.uri, hat.title, hat.hue, sorted(map(str, hat.wearers))) for hat in room.hats.values()],
         )
         written.state = msgspec.json.encode(state)
     for jid in accounts:
@@ -67,6 +77,7 @@ def restore(room: Room, state: bytes, affiliations: Iterable[RoomAffiliation]) -
     kept = _ROOM.decode(state)
     room.config = kept.config
     room.avatar = kept.avatar
+    room.hats = {hat.uri: Hat(hat.uri, hat.title, hat.hue, frozenset(map(JID.parse, hat.wearers))) for hat in kept.hats}
     if kept.subject:
         room.subject = Subject(read(kept.subject), kept.subject_at)
     room.affiliates = {

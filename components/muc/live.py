@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -74,6 +75,10 @@ class LiveRoom:
         """Whether nobody needs it."""
         return not (self.users or self._pending or self._owed or len(self.room.occupants))
 
+    def rest(self) -> None:
+        """Nobody may need it any more."""
+        self._idle(self)
+
     def take(self, turn: Turn) -> asyncio.Future[None] | None:
         """Let the turn have its effects; None if it has them now, else a future for when it has. Raises StorageError,
         or the future does."""
@@ -142,7 +147,7 @@ class LiveRoom:
                         batch.done.set_exception(batch.error)
         finally:
             self._worker = None
-        self._idle(self)
+        self.rest()
 
     def _failed(self, turn: Turn) -> None:
         """The database is away: nobody sees the message; what changed in the room is written later."""
@@ -184,19 +189,34 @@ class LiveRoom:
     def _track(self, session: JID, n: int, delivery: Delivery | None) -> None:
         """The session's cursor moves when it has the message."""
         if delivery is None:
-            self._moved(self.room.jid, session, n)
+            self.has(session, n)
         else:
             delivery.when_standing(partial(self._arrived, session, n, delivery))
 
     def _arrived(self, session: JID, n: int, delivery: Delivery) -> None:
         if delivery.seen:
-            self._moved(self.room.jid, session, n)
+            self.has(session, n)
+
+    def has(self, session: JID, n: int) -> None:
+        """The session has the message of this number, and is owed none before it."""
+        self._moved(self.room.jid, session, n)
 
     async def deliver(self, stanza: Stanza, session: JID, n: int) -> Delivery | None:
         """Send one message of the log, past the order of the turns."""
         delivery = await self._port.send(stanza.stamped(to=session))
         self._track(session, n, delivery)
         return delivery
+
+
+@contextmanager
+def used(live: LiveRoom) -> Iterator[None]:
+    """Keeps the room in memory for the length of a block."""
+    live.users += 1
+    try:
+        yield
+    finally:
+        live.users -= 1
+        live.rest()
 
 
 async def arrival(delivery: Delivery) -> None:

@@ -11,6 +11,7 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.stanza import Stanza, qname
 
 from . import invitations, presence, voice
+from .forged import stripped
 from .history import is_subject
 from .names import OCCUPANT_ID, USER, USER_X
 from .occupants import Occupant
@@ -70,7 +71,7 @@ def speak(room: Room, stanza: Stanza) -> None:
 
 def as_occupant(room: Room, occupant: Occupant, stanza: Stanza) -> Stanza:
     """The stanza as the room sends it on for its occupant: without `to`."""
-    sent = room.stripped(stanza)
+    sent = stripped(stanza, room.jid)
     identity = Element(OCCUPANT_ID, "occupant-id", {"id": occupant.id})
     return Stanza(
         sent.name, occupant.address, None, sent.type, sent.id, sent.lang, None, sent._children, sent.payload

@@ -106,8 +106,7 @@ def _apply(room: Room) -> None:
         return
     strangers = [each for each in room.occupants if room.affiliation(each.jid) < Affiliation.MEMBER]
     for occupant in strangers:
-        presence.remove(room, occupant, 322)
-        presence.tell_removed(room, occupant, 322)
+        presence.remove(room, occupant, 322)()
 
 
 def destroy(room: Room, end: Element) -> None:
@@ -124,7 +123,7 @@ def destroy(room: Room, end: Element) -> None:
             farewell.add(Element(USER, name, {}, [child.text] if child.text else []))
     for occupant in room.occupants:
         for session in list(occupant.sessions):
-            x = room.user_x(Affiliation.NONE, Role.NONE, codes=(110,))
+            x = room.user_x(occupant.jid, Role.NONE, jid=str(session), codes=(110,))
             x.children.insert(0, farewell)
             gone = Stanza.build("presence", x, sender=occupant.address, to=session, type="unavailable")
             room.send(gone)

@@ -3,10 +3,11 @@ and people who are gone without a word (§18.1.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from xmpp_server.protocol import ns
+from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
@@ -14,7 +15,6 @@ from xmpp_server.protocol.stanza import Stanza
 from . import joining
 from .names import JOIN
 from .occupants import Occupant
-from .privileges import Affiliation
 from .room import Room, not_in_room
 
 _GONE: Final = frozenset(
@@ -28,6 +28,7 @@ _GONE: Final = frozenset(
         "service-unavailable",  # RFC 6121 §8.5: what a server answers to a groupchat message for a resource that left
     )
 )
+_MOST_TEXT: Final = 200  # characters
 _UNAVAILABLE: Final = Stanza("presence", None, None, "unavailable", "", "", None, (), b"")
 
 
@@ -102,50 +103,25 @@ def leave(room: Room, occupant: Occupant, stanza: Stanza, codes: tuple[int, ...]
 
 
 def remove(
-    room: Room,
-    occupant: Occupant,
-    *codes: int,
-    affiliation: Affiliation | None = None,
-    actor: Occupant | None = None,
-    reason: str = "",
-) -> None:
-    """Put the occupant out of the room, all of its sessions, for the reason that the codes give; it is told first, and
-    the others by `tell_removed`."""
-    sessions = list(occupant.sessions)
-    room.announce_gone(
-        occupant,
-        _UNAVAILABLE,
-        sessions=sessions,
-        others=False,
-        affiliation=affiliation,
-        actor=actor,
-        reason=reason,
-        codes=codes,
-    )
+    room: Room, occupant: Occupant, *codes: int, actor: Occupant | None = None, reason: str = ""
+) -> Callable[[], None]:
+    """Put the occupant out of the room, all of its sessions, for the reason that the codes give: it is told now, and
+    the others by what this returns, with which the occupant is gone."""
 
+    def tell(sessions: Iterable[JID], *, own: bool) -> None:
+        room.announce_gone(
+            occupant, _UNAVAILABLE, sessions=sessions, own=own, others=not own, actor=actor, reason=reason, codes=codes
+        )
 
-def tell_removed(
-    room: Room,
-    occupant: Occupant,
-    *codes: int,
-    affiliation: Affiliation | None = None,
-    actor: Occupant | None = None,
-    reason: str = "",
-) -> None:
-    """Tell the others, and forget the occupant."""
-    room.announce_gone(
-        occupant,
-        _UNAVAILABLE,
-        sessions=(),
-        own=False,
-        others=True,
-        affiliation=affiliation,
-        actor=actor,
-        reason=reason,
-        codes=codes,
-    )
-    for session in list(occupant.sessions):
-        room.forget_session(session)
+    def tell_others() -> None:
+        if not occupant.sessions:  # put out twice by one request
+            return
+        tell((), own=False)
+        for session in list(occupant.sessions):
+            room.forget_session(session)
+
+    tell(list(occupant.sessions), own=True)
+    return tell_others
 
 
 def shut_out(room: Room, sessions: Iterable[JID]) -> None:
@@ -179,13 +155,17 @@ def failed(room: Room, occupant: Occupant, stanza: Stanza) -> None:
     session = stanza.sender
     assert session is not None
     error = stanza.child(ns.CLIENT, "error")
-    if error is None or not any(child.name in _GONE for child in error if child.ns == ns.STANZA_ERRORS):
+    conditions = [child.name for child in error if child.ns == ns.STANZA_ERRORS] if error is not None else []
+    if error is None or _GONE.isdisjoint(conditions):
         return
-    lose(room, session)
+    text = error.child_text(ns.STANZA_ERRORS, "text")[:_MOST_TEXT]
+    words = ["Kicked", next(name for name in conditions if name in _GONE).replace("-", " "), *([text] if text else [])]
+    lose(room, session, ": ".join(words))
 
 
-def lose(room: Room, session: JID) -> None:
-    """The session is gone without a word."""
+def lose(room: Room, session: JID, why: str = "") -> None:
+    """The session is gone without a word of its own; `why` is for people."""
     occupant = room.occupants.of(session)
     if occupant is not None:
-        leave(room, occupant, _UNAVAILABLE.stamped(sender=session), (333,))
+        gone = _UNAVAILABLE.with_child(Element(ns.CLIENT, "status", {}, [why])) if why else _UNAVAILABLE
+        leave(room, occupant, gone.stamped(sender=session), (333,))

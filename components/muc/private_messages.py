@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.stanza import Stanza
@@ -12,6 +15,8 @@ from .names import USER
 from .occupants import Occupant
 from .privileges import Role
 from .room import Room
+
+_MOST: Final = 1000
 
 
 def receive(room: Room, stanza: Stanza) -> None:
@@ -33,6 +38,10 @@ def receive(room: Room, stanza: Stanza) -> None:
         raise StanzaError("item-not-found", "There is no such occupant.")
     message = as_occupant(room, occupant, stanza).with_child(Element(USER, "x"))
     room.fan_out(message, list(target.sessions))
+    if stanza.id:
+        if len(room.whispered) >= _MOST:
+            del room.whispered[next(iter(room.whispered))]
+        room.whispered[stanza.id, target.jid] = stanza.sender
 
 
 def _may_write(room: Room, occupant: Occupant) -> bool:
@@ -48,10 +57,14 @@ def _may_write(room: Room, occupant: Occupant) -> bool:
 
 
 def _returned(room: Room, stanza: Stanza) -> None:
-    """What could not be delivered: the one who sent it is told, and perhaps the occupant is gone."""
+    """What could not be delivered: the one who sent it is told, and perhaps the occupant is gone. An error that
+    answers no such message is of a copy of one to all, of which nobody is told. Nothing but the error goes on."""
     assert stanza.sender is not None
     assert stanza.to is not None
     occupant = room.occupants.of(stanza.sender)
     if occupant is None:
         return
+    error, writer = stanza.child(ns.CLIENT, "error"), room.whispered.pop((stanza.id, occupant.jid), None)
+    if error is not None and writer is not None and room.occupants.of(writer) is not None:
+        room.send(Stanza.build("message", error, sender=occupant.address, to=writer, type="error", id=stanza.id))
     presence.failed(room, occupant, stanza)

@@ -10,8 +10,8 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.stanza import Stanza, qname
 
-from . import admin, avatar, disco, forwarding, messages, owner, presence, private_messages, registration
-from .names import ADMIN, OWNER, PING, REGISTER, VCARD
+from . import admin, avatar, disco, forwarding, hats, messages, owner, presence, private_messages, registration
+from .names import ADMIN, COMMANDS, OWNER, PING, REGISTER, VCARD
 from .room import Room
 
 Handler = Callable[[Room, Stanza, Element], None]
@@ -27,6 +27,7 @@ _REQUESTS: Final[dict[tuple[str, str], Handler]] = {
     ("set", qname(REGISTER, "query")): registration.register,
     ("get", qname(VCARD, "vCard")): avatar.get,
     ("set", qname(VCARD, "vCard")): avatar.publish,
+    ("set", qname(COMMANDS, "command")): hats.command,
     ("get", qname(PING, "ping")): lambda room, stanza, _: room.answer(stanza),
 }
 

@@ -5,57 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
 
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
-from xmpp_server.protocol.jid import JID, InvalidJID
-from xmpp_server.protocol.stanza import Child, Stanza, qname
-from xmpp_server.util.limits import TokenBucket
+from xmpp_server.protocol.jid import JID
+from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.util.limits import Allowance, TokenBucket
 
 from .config import Config
+from .hat import Hat, worn
 from .history import History
-from .names import HATS_KEY, JOIN, MUC, OCCUPANT_ID, OCCUPANT_ID_KEY, USER, USER_X
+from .names import JOIN, MUC, OCCUPANT_ID, USER
 from .occupants import Occupant, Occupants
 from .privileges import Affiliation, Role
+from .surroundings import Bounds, Surroundings
 from .turn import Changed, Copies, Logged, Turn
-
-_STANZA_ID: Final = qname(ns.STANZA_ID, "stanza-id")
-_DELAY: Final = qname(ns.DELAY, "delay")
-_OURS: Final = frozenset((OCCUPANT_ID_KEY, USER_X, JOIN, HATS_KEY))
-
-
-class Surroundings(Protocol):
-    """What a room needs of the service."""
-
-    def now(self) -> int:
-        """Microseconds since 1970."""
-        ...
-
-    def number(self, after: int) -> int:
-        """The number of a message that is logged now, above `after`."""
-        ...
-
-    def stanza_id(self, room: JID, n: int) -> str:
-        """The id of the message of this number (XEP-0359)."""
-        ...
-
-    def occupant_id(self, room: JID, account: JID) -> str:
-        """What the account is known by in this room (XEP-0421)."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The most that a room takes: occupants, affiliations, octets of a message; messages a second of one occupant, and
-    how many at once."""
-
-    occupants: int = 1024
-    affiliations: int = 10_000
-    octets: int = 131_072
-    rate: float = 20
-    burst: float = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +51,8 @@ class Room:
         self.config = Config()
         self.affiliates: dict[JID, Affiliate] = {}
         self.occupants = Occupants()
+        self.hats: dict[str, Hat] = {}
+        """By their URI."""
         self.subject: Subject | None = None
         self.avatar = b""
         """The room's vCard as XML, empty if it has none."""
@@ -93,8 +60,8 @@ class Room:
         self.last = 0
         """The number of the newest message."""
         self.keeps = True
-        self.lists_occupants = False
         """Whether the service has a log."""
+        self.lists_occupants = False
         self.locked = False
         self.behind: set[JID] = set()
         self.since: dict[JID, int] = {}
@@ -102,6 +69,10 @@ class Room:
         self.forwarded: dict[str, tuple[JID, str, JID]] = {}
         """Requests that went on to an occupant (`forwarding.py`): by the id that they have there, who asked, by which
         id, and the account that is asked."""
+        self.whispered: dict[tuple[str, JID], JID] = {}
+        """Private messages (`private_messages.py`), by their id and the account that they are for: who wrote them."""
+        joins = self.bounds.joins
+        self._joined = Allowance(lambda: surroundings.now() / 1_000_000, count=joins, period=60, keys=4096)
         self.turn = Turn()
 
     # -- what comes in
@@ -225,6 +196,12 @@ class Room:
             occupant.bucket.take(-1)  # what is refused does not count
             raise StanzaError("resource-constraint", "You send too much in too short a time.", type="wait")
 
+    def count_join(self, account: JID) -> None:
+        """The account wants to enter, or to be shown the room again: it is told of everybody, and everybody of it.
+        Raises StanzaError resource-constraint if it wants that too often."""
+        if self.bounds.joins and self.affiliation(account) < Affiliation.ADMIN and not self._joined.take(str(account)):
+            raise StanzaError("resource-constraint", "You enter this room too often; try again later.", type="wait")
+
     def sees_addresses(self, occupant: Occupant) -> bool:
         """Whether the occupant may see real addresses (§7.2.3, §7.2.4)."""
         return self.config.non_anonymous or occupant.role is Role.MODERATOR
@@ -279,8 +256,10 @@ class Room:
         return presence
 
     def _dressed(self, occupant: Occupant, presence: Stanza, x: Element) -> Stanza:
-        identity = Element(OCCUPANT_ID, "occupant-id", {"id": occupant.id})
-        return presence.stamped(sender=occupant.address, id="").with_child(identity, x)
+        added = [Element(OCCUPANT_ID, "occupant-id", {"id": occupant.id}), x]
+        if self.hats and not presence.type and (hats := worn(self.hats.values(), occupant.jid)) is not None:
+            added.append(hats)
+        return presence.stamped(sender=occupant.address, id="").with_child(*added)
 
     def announce(
         self,
@@ -406,27 +385,6 @@ class Room:
         self.behind.discard(session)
         self.since.pop(session, None)
         self.turn.left.append(session)
-
-    # -- what others send, less what only the room may say
-
-    def stripped(self, stanza: Stanza) -> Stanza:
-        """The stanza without what its sender must not say in a room: who is what (§17.3), which occupant he is
-        (XEP-0421 §3), ids and delays in the room's name."""
-        keys = stanza.keys
-        if _OURS.isdisjoint(keys) and _STANZA_ID not in keys and _DELAY not in keys:
-            return stanza
-        return stanza.without(self._is_forged)
-
-    def _is_forged(self, child: Child) -> bool:
-        if child.key in _OURS:
-            return True
-        if child.key not in (_STANZA_ID, _DELAY):
-            return False
-        try:
-            by = JID.parse(child.get("by" if child.key == _STANZA_ID else "from"))
-        except InvalidJID:
-            return False
-        return by.bare == self.jid
 
 
 def not_in_room() -> StanzaError:

@@ -11,12 +11,11 @@ import asyncio
 import time
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
-import msgspec
 import structlog
 
-from xmpp_server.port import Component, ComponentOptions, Port
+from xmpp_server.port import Component, Port
 from xmpp_server.protocol import retraction
 from xmpp_server.protocol.archive_ids import ArchiveIds
 from xmpp_server.protocol.element import Element
@@ -24,7 +23,6 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza, qname
 from xmpp_server.storage.archive import Matching
-from xmpp_server.storage.archive_pages import fitting
 from xmpp_server.storage.database import Database
 from xmpp_server.storage.errors import StorageError
 from xmpp_server.storage.rooms import Rooms
@@ -33,56 +31,25 @@ from xmpp_server.util.limits import Allowance
 from xmpp_server.util.tasks import keep
 
 from . import archive, joining, keeping, moderation, presence, search, service_disco
+from .catching_up import CatchingUp
 from .cursors import Cursors
-from .history import Entry
-from .live import LiveRoom, arrival
+from .live import LiveRoom, used
 from .names import JOIN, MODERATE
 from .notices import Listener, notice
+from .options import MucOptions
 from .privileges import Affiliation
-from .room import Affiliate, Bounds, Room, not_in_room
+from .room import Affiliate, Room, not_in_room
+from .surroundings import Bounds
 from .turn import Logged, Turn
 
 _log = structlog.get_logger()
 
-_NUMBER = msgspec.Meta(ge=1)
 _MODERATE: Final = qname(MODERATE, "moderate")
 _SEARCH: Final = qname(search.NS, "search")
 _IN_MEMORY: Final = 100  # messages of the log that a room is brought with
-_AT_ONCE: Final = 50  # messages for one who was away, until he has acknowledged them
-_PATIENCE: Final = 60.0  # seconds to wait for that
 _UPKEEP: Final = 3600.0  # seconds
 _BATCH: Final = 1000  # messages that are removed from a log at once
 _DAY: Final = 86_400_000_000  # microseconds
-
-
-class MucOptions(ComponentOptions, frozen=True):
-    """Who makes rooms, and how much they take."""
-
-    subdomain: str = "conference"
-    create: Literal["local", "anyone", "admins"] = "local"
-    """Who may make rooms: the accounts of the host, anybody, or the host's administrators."""
-    searches_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 60
-    """So many searches for rooms by one account; 0: none, and no room is found that way."""
-    rooms_per_hour: Annotated[int, msgspec.Meta(ge=0)] = 20
-    """So many rooms one account makes in an hour; 0: as many as it likes."""
-    occupants: Annotated[int, _NUMBER] = 1024
-    """The most people in a room."""
-    affiliations: Annotated[int, _NUMBER] = 10_000
-    """The most members, admins, owners and banned people of a room."""
-    list_occupants: bool = False
-    """Whether those who are not in a room are told the nicknames of those who are; never of a room that is hidden or
-    for members only."""
-    message_bytes: Annotated[int, _NUMBER] = 131_072
-    """The largest message to a room."""
-    messages_per_second: Annotated[int, _NUMBER] = 20
-    """So many messages and changes of presence of one occupant who is no moderator are passed on in a second, and ten
-    times as many at once."""
-    archive: bool = True
-    """Whether rooms keep their messages, so that members who are away get them."""
-    days: Annotated[int, msgspec.Meta(ge=0)] = 30
-    """For how long a message stays in the log of a room; 0: for ever."""
-    page: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
-    """The most messages that a query to a log is given at a time."""
 
 
 class Muc(Component):
@@ -100,6 +67,7 @@ class Muc(Component):
         self._live: dict[JID, LiveRoom] = {}
         self._loading: dict[JID, asyncio.Task[LiveRoom | None]] = {}
         self._cursors = Cursors(self._rooms)
+        self._catching_up = CatchingUp(self._rooms, self._cursors, self._take)
         self.listeners: list[Listener] = []
         """Told of every message that is logged and reflected, so that those who are away can be woken."""
         self._upkeep: asyncio.Task[None] | None = None
@@ -217,7 +185,7 @@ class Muc(Component):
         if turn.destroyed:
             self._live.pop(live.room.jid, None)
         for session in turn.arrived:
-            keep(self._catch_up(live, session), "catching up")
+            keep(self._catching_up.give(live, session), "catching up")
         return done
 
     async def _to_service(self, stanza: Stanza) -> None:
@@ -298,6 +266,7 @@ class Muc(Component):
                 options.message_bytes,
                 options.messages_per_second,
                 options.messages_per_second * 10,
+                options.joins_per_minute,
             ),
         )
         room.keeps = options.archive
@@ -347,13 +316,13 @@ class Muc(Component):
     # -- what waits for the database
 
     async def _query(self, live: LiveRoom, stanza: Stanza) -> None:
-        with self._used(live):
+        with used(live):
             async for each in self._archive.answer(live.room, stanza):
                 await self._port.send(each)
 
     async def _moderate(self, live: LiveRoom, stanza: Stanza) -> asyncio.Future[Any] | None:
         room = live.room
-        with self._used(live):
+        with used(live):
             moderation.check(room, stanza)
             request = stanza.parse(stanza.children[0])
             n = self._ids.open(room.jid, request.get("id"))
@@ -365,61 +334,13 @@ class Muc(Component):
 
     async def _retract(self, live: LiveRoom, stanza: Stanza) -> asyncio.Future[Any] | None:
         room = live.room
-        with self._used(live):
+        with used(live):
             n = self._ids.open(room.jid, retraction.retracted_id(stanza))
             found = await self._rooms.log.each(room.jid, (n,)) if n is not None and room.logs else ()
             if n is None or not found:
                 return self._take(live, room.receive(stanza))
             original = found[0].stanza
             return self._take(live, room.act(lambda: moderation.retract(room, stanza, n, original), stanza))
-
-    async def _catch_up(self, live: LiveRoom, session: JID) -> None:
-        """Give a member all that came since he was here, the oldest first, no faster than he takes it."""
-        room = live.room
-        with self._used(live):
-            after: int | None = None
-            try:
-                after = await self._cursors.get(room.jid, session)
-                while after is not None and after < room.history.floor and session in room.behind:
-                    after = await self._give_page(live, session, after)
-            except StorageError:
-                _log.warning("history_is_missing", room=str(room.jid))
-                after = None
-            if session not in room.behind:
-                return
-            if after is None:
-                turn = room.act(lambda: joining.show_default(room, session))
-                self._moved(room.jid, session, room.last)
-            else:
-                known = after
-                turn = room.act(lambda: joining.catch_up(room, session, known))
-            done = self._take(live, turn)
-            if done is not None:
-                with suppress(StorageError):
-                    await done
-
-    async def _give_page(self, live: LiveRoom, session: JID, after: int) -> int:
-        """A page of the log from after this message; the number of its last one."""
-        room = live.room
-        log = self._rooms.log
-        found = fitting(await log.page(room.jid, Matching(low=after), limit=_AT_ONCE))
-        if not found:
-            return room.history.floor
-        delivery = None
-        for message in await log.load(room.jid, Matching(low=after), found[0].n, found[-1].n):
-            if session not in room.behind:
-                break
-            entry = Entry(message.n, message.at, keeping.read(message.stanza))
-            if not entry.is_subject:
-                delivery = await live.deliver(entry.late(room.jid), session, entry.n)
-        if delivery is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE):
-                    await arrival(delivery)
-        return found[-1].n
-
-    def _used(self, live: LiveRoom) -> _Use:
-        return _Use(live, self._idle)
 
     # -- cursors
 
@@ -432,18 +353,3 @@ class Muc(Component):
         if entry is None or entry.affiliation < Affiliation.MEMBER:
             return
         self._cursors.move(room, session, n)
-
-
-class _Use:
-    """Keeps a room in memory for the length of a block."""
-
-    def __init__(self, live: LiveRoom, idle: Any) -> None:
-        self._live = live
-        self._idle = idle
-
-    def __enter__(self) -> None:
-        self._live.users += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._live.users -= 1
-        self._idle(self._live)

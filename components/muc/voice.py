@@ -33,6 +33,7 @@ def receive(room: Room, stanza: Stanza, x: Element) -> None:
 def _ask(room: Room, occupant: Occupant, form: Form) -> None:
     if form.choice("muc#role", ("participant",), "participant") and occupant.role is not Role.VISITOR:
         return  # he has voice
+    room.count(occupant)
     moderators = [other for other in room.occupants if other.role is Role.MODERATOR]
     approval = Form.of(
         "form",

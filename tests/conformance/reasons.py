@@ -62,7 +62,6 @@ REASONS: Final = {
         "Wants Prosody's words for people in each error, its limit of 10 MB and its list of types; XEP-0363 names the "
         "conditions alone, which are those."
     ),
-    "plays/issue978": "Wants Prosody's words for people when an occupant is gone.",
     "plays/issue978-multi": (
         "Of two sessions with one nickname either may be shown to moderators (XEP-0045 leaves it open); the play wants "
         "the other."

@@ -1,4 +1,4 @@
-"""The scenarios of rooms (`tests/scenarios/test_muc.py`) with the component outside of Prosody (XEP-0114)."""
+"""The scenarios of rooms (`tests/scenarios/test_muc*.py`) with the component outside of Prosody (XEP-0114)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import Final
 import pytest_asyncio
 
 from tests.databases import Servers
-from tests.scenarios import test_muc as scenarios
-from tests.scenarios.test_muc import crone, hag
+from tests.scenarios.rooms import crone, hag
 from tests.server.running import ADDRESS, PASSWORD
-from tests.server.test_muc_outside import INSIDE, component
+from tests.server.test_muc_outside import SCENARIOS, component
 from tests.server.wire import Wire
 from tests.waiting import until
 
@@ -37,9 +36,7 @@ Component "conference.localhost"
   component_secret = "fair is foul, and foul is fair"
 """
 
-globals().update(
-    {name: test for name, test in vars(scenarios).items() if name.startswith("test_") and name not in INSIDE}
-)
+globals().update(SCENARIOS)
 
 
 class Prosody:

@@ -26,12 +26,13 @@ DEADLINE: Final = 20.0
 
 # Plays by name that cannot pass, and why.
 WITHOUT: Final = {
-    "issue978": "wants Prosody's words for people when an occupant is gone; XEP-0045 has none",
-    "issue978-multi": "of two sessions with one nickname it wants the other shown; XEP-0045 leaves it open",
-    "muc_create_destroy": "destroys the room by an ad-hoc command of Prosody's own, of no specification",
+    "issue978-multi": "of no specification: two items for two sessions of one nickname; here the newest one is shown",
     "muc_nickname_robotface": "wants Prosody's words, and an error from the address that is malformed",
     "tombstones": "of no specification: a removed account stays known as removed; here nothing is left of it",
 }
+
+# Plays that are performed up to a line, and why.
+UNTIL: Final = {"muc_create_destroy": ("Admin connects", "a command of Prosody's own, of no specification")}
 
 
 def expected(play: Path) -> bool:
@@ -73,7 +74,11 @@ def _runs(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("play", list(filter(expected, PLAYS)), ids=lambda play: play.stem)
-def test_the_play_is_performed_as_it_is_written(port: int, play: Path) -> None:
+def test_the_play_is_performed_as_it_is_written(port: int, play: Path, tmp_path: Path) -> None:
+    if play.stem in UNTIL:
+        text, line = play.read_text(), UNTIL[play.stem][0]
+        play = tmp_path / play.name
+        play.write_text(text[: text.index(f"\n{line}\n")])
     command = [sys.executable, RUNNER, play, "--port", str(port), "--accounts", "ibr", "--json", "-"]
     run = subprocess.run([*command, "--replace", "Prosody=xmpp-server"], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

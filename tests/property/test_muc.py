@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from components.muc import joining, keeping, presence
 from components.muc.names import ADMIN, MUC, OWNER, USER
 from components.muc.privileges import Affiliation, Role
-from components.muc.room import Affiliate, Bounds, Room
+from components.muc.room import Affiliate, Room
+from components.muc.surroundings import Bounds
 from components.muc.turn import Changed, Copies, Turn
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.jid import JID
@@ -66,7 +67,7 @@ class RoomMachine(RuleBasedStateMachine):
         self.since: dict[JID, int] = {}
 
     def empty(self) -> Room:
-        return Room(ROOM, self.surroundings, Bounds(occupants=3, burst=1_000_000))
+        return Room(ROOM, self.surroundings, Bounds(occupants=3, burst=1_000_000, joins=0))
 
     def write(self, turn: Turn) -> None:
         """As the service does it, before anything is sent."""

@@ -16,7 +16,7 @@ from tests.waiting import until
 from xmpp_server.protocol.jid import JID
 
 from .conftest import MakeWorld
-from .test_muc import ADMIN, JOIN, ROOM, STANZAS, admin, bodies, enter, make_room, speak
+from .rooms import ADMIN, JOIN, ROOM, STANZAS, admin, bodies, enter, make_room, speak
 from .world import Client, World
 
 MEMBERS: Final = 1024
@@ -246,3 +246,30 @@ async def test_a_change_that_is_forbidden_gets_the_error_of_its_section(
     assert f"{found.get('type')} {next(child.name for child in found if child.ns == STANZAS)}" == error
     for person in people.values():
         await person.receives_nothing()
+
+
+async def test_a_hundred_thousand_rooms_cost_nothing_at_the_start(world: World, tmp_path: Path) -> None:
+    crone = await make_room(world, persistentroom="1")
+    await speak(crone, "1")
+    await crone.disconnect()
+    await world.settle()
+    database = sqlite3.connect(tmp_path / "world.db")
+    for table in ("rooms", "room_affiliations"):
+        columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+        (row,) = database.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE room = ?", (ROOM,)).fetchall()
+        place, marks = columns.index("room"), ", ".join("?" * len(columns))
+        copies = ((*row[:place], f"r{n}@conference.localhost", *row[place + 1 :]) for n in range(100_000))
+        database.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", copies)
+    database.commit()
+    database.close()
+    before = time.process_time()
+    again = await World.open(f"sqlite:///{tmp_path / 'world.db'}", "")
+    assert time.process_time() - before < 1
+    muc = again.core.components.running["conference.localhost"]
+    assert isinstance(muc, Muc)
+    assert not muc._live
+    crone = await again.login("crone@localhost/desktop")
+    crone.send(f"<presence to='r77777@conference.localhost/firstwitch'>{JOIN}</presence>")
+    await crone.receives("<presence from='r77777@conference.localhost/firstwitch'/>")
+    assert len(muc._live) == 1
+    await again.close()

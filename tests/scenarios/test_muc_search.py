@@ -7,7 +7,7 @@ import pytest
 from xmpp_server.protocol.element import Element
 
 from .conftest import MakeWorld
-from .test_muc import configure, enter
+from .rooms import configure, enter
 from .world import Client, World
 
 SERVICE = "conference.localhost"

@@ -1,4 +1,4 @@
-"""The scenarios of rooms (`tests/scenarios/test_muc.py`) with the component outside of our server (XEP-0114)."""
+"""The scenarios of rooms (`tests/scenarios/test_muc*.py`) with the component outside of our server (XEP-0114)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest_asyncio
 
 from components import all_components
 from tests.databases import Servers
-from tests.scenarios import test_muc as scenarios
-from tests.scenarios.test_muc import crone, hag
+from tests.scenarios import test_muc, test_muc_admin, test_muc_disco, test_muc_hats, test_muc_log, test_muc_messages
+from tests.scenarios.rooms import crone, hag
 from xmpp_server.app.outside import Outside
 from xmpp_server.config import load
 from xmpp_server.modules import all_modules
@@ -45,9 +45,14 @@ INSIDE: Final = (
 )
 """What is for other parts of the same process, or has options of its own."""
 
-globals().update(
-    {name: test for name, test in vars(scenarios).items() if name.startswith("test_") and name not in INSIDE}
-)
+SCENARIOS: Final = {
+    name: test
+    for scenarios in (test_muc, test_muc_admin, test_muc_disco, test_muc_hats, test_muc_log, test_muc_messages)
+    for name, test in vars(scenarios).items()
+    if name.startswith("test_") and name not in INSIDE
+}
+
+globals().update(SCENARIOS)
 
 
 def component(data: Path, url: str) -> Outside:

@@ -9,7 +9,8 @@ import pytest
 from components.muc.config import Config
 from components.muc.names import ADMIN, MUC
 from components.muc.privileges import Affiliation
-from components.muc.room import Affiliate, Bounds, Room
+from components.muc.room import Affiliate, Room
+from components.muc.surroundings import Bounds
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza

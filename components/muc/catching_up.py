@@ -1,0 +1,84 @@
+"""A member who was away is given what he missed, a page at a time, as he acknowledges it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+
+from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.archive import Matching
+from xmpp_server.storage.archive_pages import fitting
+from xmpp_server.storage.errors import StorageError
+from xmpp_server.storage.rooms import Rooms
+
+from . import joining, keeping
+from .cursors import Cursors
+from .history import Entry
+from .live import LiveRoom, arrival, used
+from .turn import Turn
+
+_log = structlog.get_logger()
+
+_AT_ONCE: Final = 50  # messages, until he has acknowledged them
+_PATIENCE: Final = 60.0  # seconds to wait for that
+
+Take = Callable[[LiveRoom, Turn], "asyncio.Future[Any] | None"]
+"""Lets a turn of a room have its effects, as `LiveRoom.take` does."""
+
+
+class CatchingUp:
+    """What a service's rooms owe to those who come back."""
+
+    def __init__(self, rooms: Rooms, cursors: Cursors, take: Take) -> None:
+        self._rooms = rooms
+        self._cursors = cursors
+        self._take = take
+
+    async def give(self, live: LiveRoom, session: JID) -> None:
+        """Give a member all that came since he was here, the oldest first, no faster than he takes it."""
+        room = live.room
+        with used(live):
+            after: int | None = None
+            try:
+                after = await self._cursors.get(room.jid, session)
+                while after is not None and after < room.history.floor and session in room.behind:
+                    after = await self._give_page(live, session, after)
+            except StorageError:
+                _log.warning("history_is_missing", room=str(room.jid))
+                after = None
+            if session not in room.behind:
+                return
+            if after is None:
+                turn = room.act(lambda: joining.show_default(room, session))
+                live.has(session, room.last)
+            else:
+                known = after
+                turn = room.act(lambda: joining.catch_up(room, session, known))
+            done = self._take(live, turn)
+            if done is not None:
+                with suppress(StorageError):
+                    await done
+
+    async def _give_page(self, live: LiveRoom, session: JID, after: int) -> int:
+        """A page of the log from after this message; the number of its last one."""
+        room = live.room
+        log = self._rooms.log
+        found = fitting(await log.page(room.jid, Matching(low=after), limit=_AT_ONCE))
+        if not found:
+            return room.history.floor
+        delivery = None
+        for message in await log.load(room.jid, Matching(low=after), found[0].n, found[-1].n):
+            if session not in room.behind:
+                break
+            entry = Entry(message.n, message.at, keeping.read(message.stanza))
+            if not entry.is_subject:
+                delivery = await live.deliver(entry.late(room.jid), session, entry.n)
+        if delivery is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await arrival(delivery)
+        return found[-1].n

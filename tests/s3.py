@@ -77,6 +77,8 @@ class S3:
             "s3.port.lance": 0,
             "master.volumeSizeLimitMB": 1024,
             "master.telemetry": "false",
+            "master.electionTimeout": "500ms",  # it is alone; after a kill it waits for so long, 10 seconds by default
+            "master.heartbeatInterval": "100ms",
             "volume.max": 8,
             **self._ports,
         }

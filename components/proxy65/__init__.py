@@ -106,6 +106,7 @@ class Proxy65(Component):
             stanza.type == "get"
             and (asked := stanza.child(ns.DISCO_INFO, "query")) is not None
             and not asked.get("node")
+            and self._relay.port  # else clients would take it for a proxy
         ):
             known = Info.of([Identity("proxy", "bytestreams", name=self.title)], (NS, ns.DISCO_INFO, ns.DISCO_ITEMS))
             await self._port.send(stanza.result(known.element()))

@@ -164,8 +164,21 @@ async def test_who_sends_no_whole_request_is_cut_off(make_server: MakeServer, se
         b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 10_000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"GET " + b"/x" * 10_000,
+        b"POST /echo/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"POST /echo/ HTTP/1.1\r\nHost: a\r\nContent-Length: +2\r\n\r\nab",
+        b"POST /echo/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"POST /echo/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
     ],
-    ids=["TLS", "long header", "two lengths", "long path"],
+    ids=[
+        "TLS",
+        "long header",
+        "two lengths",
+        "long path",
+        "lengths that differ",
+        "a sign",
+        "not chunked last",
+        "a space",
+    ],
 )
 async def test_what_is_no_request_gets_an_error(server: RunningServer, sent: bytes) -> None:
     reader, writer = await asyncio.open_connection(ADDRESS, server.http_port)

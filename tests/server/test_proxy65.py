@@ -189,6 +189,21 @@ async def test_what_is_no_activation_is_a_bad_request(people: RunningServer, pay
     assert error.children[0].name == condition  # type: ignore[union-attr]
 
 
+async def test_a_proxy_without_a_port_is_not_found_as_one(make_server: MakeServer) -> None:
+    """Another server on this machine has it."""
+    server = await make_server()
+    await server.account("romeo")
+    romeo = await RawClient.login(server, "romeo")
+    ask = f"<iq type='get' id='a' to='{PROXY}'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
+    await romeo.send(ask)
+    assert (await romeo.read()).get("type") == "result"
+    server.app.core.components.running[PROXY]._relay.close()  # type: ignore[attr-defined]
+    await romeo.send(ask)
+    error = (await romeo.read()).child("jabber:client", "error")
+    assert error is not None
+    assert error.children[0].name == "service-unavailable"  # type: ignore[union-attr]
+
+
 async def test_who_says_nothing_or_too_much_has_no_place(make_server: MakeServer) -> None:
     server = await make_server()
     await server.reload("connections_per_address = 2")  # the file ends with the proxy's section

@@ -116,6 +116,54 @@ async def test_what_is_no_element_is_answered_by_an_error(server: RunningServer,
     assert await romeo.ended() == 1000
 
 
+async def test_octets_end_the_socket(server: RunningServer, http: aiohttp.ClientSession) -> None:
+    """RFC 7395 §3.2: messages are text."""
+    romeo = await Tab.connect(http, server)
+    await romeo.socket.send_bytes(OPEN.encode())
+    assert await romeo.ended() == 1003
+
+
+async def test_fragments_are_one_message_and_have_its_limit(server: RunningServer, http: aiohttp.ClientSession) -> None:
+    romeo = await Tab.connect(http, server)
+    start, end = OPEN[:20].encode(), OPEN[20:].encode()
+    await fragment(romeo, start, aiohttp.WSMsgType.TEXT)
+    await romeo.socket.ping()
+    await fragment(romeo, end, aiohttp.WSMsgType.CONTINUATION, last=True)
+    assert (await romeo.hear()).name == "open"
+    await romeo.hear()
+    half = b"x" * (server.app.config.options.limits.stanza_bytes // 2 + 1)
+    await fragment(romeo, half, aiohttp.WSMsgType.TEXT)
+    await fragment(romeo, half, aiohttp.WSMsgType.CONTINUATION)
+    await romeo.ended()
+
+
+async def test_pings_in_great_number_are_answered_and_what_follows_is_heard(
+    server: RunningServer, http: aiohttp.ClientSession
+) -> None:
+    romeo = await Tab.connect(http, server, autoping=False)
+    for _ in range(2000):
+        await romeo.socket.ping(b"x" * 125)
+    await romeo.say(OPEN)
+    async with asyncio.timeout(DEADLINE):
+        for _ in range(2000):
+            assert (await romeo.socket.receive()).type is aiohttp.WSMsgType.PONG
+    assert (await romeo.hear()).name == "open"
+
+
+async def test_nothing_is_compressed_so_nothing_bursts(server: RunningServer, http: aiohttp.ClientSession) -> None:
+    romeo = await Tab.connect(http, server, compress=15)
+    assert romeo.socket.compress == 0
+    await romeo.open()
+
+
+async def fragment(tab: Tab, data: bytes, kind: aiohttp.WSMsgType, *, last: bool = False) -> None:
+    """A masked frame of a message (RFC 6455 §5.4); the mask is of zeros."""
+    length = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xff" + len(data).to_bytes(8, "big")
+    transport = tab.socket._conn.transport  # type: ignore[union-attr]
+    assert transport is not None
+    transport.write(bytes([(0x80 if last else 0) | kind]) + length + bytes(4) + data)
+
+
 async def test_pages_of_other_origins_are_turned_away(make_server: MakeServer, http: aiohttp.ClientSession) -> None:
     server = await make_server("[http]\norigins = ['https://chat.example']")
     await Tab.connect(http, server, origin="https://chat.example")

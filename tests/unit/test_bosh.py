@@ -169,6 +169,17 @@ def test_a_pause_answers_all_and_allows_a_longer_silence(peer: Peer) -> None:
     assert not peer.session.tick(peer.now + 90)
 
 
+def test_a_pause_whose_answer_was_lost_gets_it_again(peer: Peer) -> None:
+    """§14.3"""
+    peer.ask(1)
+    peer.ask(2, pause="90")
+    peer.heard()
+    peer.ask(2, slot="again", after=1, pause="90")
+    peer.ask(1, slot="the other", after=1)
+    assert list(peer.heard()) == ["again", "the other"]
+    assert not peer.session.over
+
+
 def test_after_a_pause_the_usual_silence_holds_again(peer: Peer) -> None:
     peer.ask(1, pause="90")
     peer.heard()
@@ -195,6 +206,15 @@ def test_something_to_say_is_no_reason_to_wait(peer: Peer) -> None:
     peer.ask(1)
     peer.ask(2, b"<message/>", after=0)
     peer.ask(3, b"<message/>", after=0)
+    assert not peer.session.over
+
+
+def test_an_empty_request_that_was_overtaken_is_not_too_many(peer: Peer) -> None:
+    """A browser sends it first, but each goes by a connection of its own."""
+    peer.ask(2, b"<message/>")
+    peer.ask(1, after=0)
+    assert peer.handled[-2:] == [b"", b"<message/>"]
+    assert list(peer.heard()) == ["1"]
     assert not peer.session.over
 
 

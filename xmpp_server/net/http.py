@@ -9,7 +9,9 @@ one, for a while is cut off; how long a body may take is the feature's.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -28,6 +30,7 @@ from .certificates import Certificate, CertificateError, matching_names
 _log = structlog.get_logger()
 
 _READ_BUFFER: Final = 65_536
+_TLS_BUFFER: Final = 65_536  # bytes that are read at once, and wait on either side of TLS
 _LINGER: Final = 5.0  # seconds: for how long a client whose body is not wanted may go on before it reads the answer
 _TLS_ERRORS: Final = (OSError, ssl.SSLError, TimeoutError)
 
@@ -162,18 +165,32 @@ class _Connection(RequestHandler):
 
     async def _start_tls(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
         loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        tls = _TLSProtocol(
+            loop,
+            self,
+            context,
+            done,
+            server_side=True,
+            call_connection_made=False,
+            ssl_handshake_timeout=math.ceil(self._http.limits.idle),
+            ssl_shutdown_timeout=_LINGER,
+        )
         try:
-            secured = await loop.start_tls(
-                transport, self, context, server_side=True, ssl_handshake_timeout=self._http.limits.idle
-            )
+            transport.set_protocol(tls)
+            tls.connection_made(transport)
+            await done
         except _TLS_ERRORS as error:
             _log.info("tls_failed", address=self.address, reason=str(error))
             transport.abort()
             self._leave()
             return
+        secured = cast(asyncio.Transport, tls._app_transport)
         if secured is None or secured.is_closing():
             self._leave()
             return
+        secured.set_write_buffer_limits(_TLS_BUFFER)
+        secured.set_read_buffer_limits(_TLS_BUFFER)  # type: ignore[attr-defined]
         self._start(secured)
 
     def _start(self, transport: asyncio.Transport) -> None:
@@ -189,6 +206,19 @@ class _Connection(RequestHandler):
         if self._placed:
             self._placed = False
             self._http.limits.places.leave(self.key)
+
+
+class _TLSProtocol(SSLProtocol):
+    """asyncio's TLS in place of uvloop's, which has the same interface. Each connection of uvloop's has a buffer of
+    256 KiB, and OpenSSL one for what was read into it at once: 700 KiB an upload. Here all read into one buffer, for
+    what is read is given to OpenSSL before the next one reads."""
+
+    max_size = _TLS_BUFFER
+    _shared: Final = memoryview(bytearray(_TLS_BUFFER))
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._ssl_buffer = self._ssl_buffer_view = self._shared
 
 
 class _TLS:

@@ -176,6 +176,8 @@ class Session(Generic[Slot]):
         if not request.empty or request.restarts:
             self._poll = None
             return
+        if any(rid > request.rid for rid in self._early):  # it was overtaken, on another connection, by what is newer
+            return
         hasty = now - self._arrival < self._settings.polling
         if hasty and not self.polls and len(self._waiting) + 1 == self.requests:
             self._end("policy-violation", slot)
@@ -256,7 +258,6 @@ class Session(Generic[Slot]):
         said, self._said = self._said, []
         for rid, held in list(self._waiting.items()):
             self._answer(rid, held, self._compose({}))
-            self._given.pop(rid, None)
         self._said = said
         self._quiet = now + seconds - self._inactivity
 

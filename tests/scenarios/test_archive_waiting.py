@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import pytest
 
 from tests.waiting import until
+from xmpp_server.modules import archive
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.effects import Effect
+from xmpp_server.storage.archive_writer import Key
 from xmpp_server.storage.batch import Unit
 from xmpp_server.storage.errors import Unavailable
 
@@ -210,4 +214,36 @@ async def test_what_a_client_sent_before_it_left_is_handled_when_the_database_is
     database.away = False
     await world.settle()
     juliet.forget("presence")
+    assert texts(juliet) == ["1", "2"]
+
+
+async def test_what_comes_from_several_people_is_delivered_in_the_order_of_its_ids(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """after a crash a client asks for what is behind the last id that it saw"""
+    romeo, juliet = await couple(world)
+    tybalt = await world.login("tybalt@localhost/street")
+    tybalt.send(say("before"))
+    await world.settle()
+    texts(juliet)
+    settled, goes, begun = archive._settled, asyncio.Event(), asyncio.Event()
+
+    async def slow(commit: asyncio.Future[Any]) -> Collection[Key]:
+        refused = await settled(commit)
+        if not begun.is_set():
+            begun.set()
+            await goes.wait()
+        return refused
+
+    monkeypatch.setattr(archive, "_settled", slow)
+    romeo.send(say("1"))
+    await begun.wait()
+    tybalt.send(say("2"))
+    await read(tybalt)
+    await world.store.archive.settled()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert texts(juliet) == []
+    goes.set()
+    await world.settle()
     assert texts(juliet) == ["1", "2"]

@@ -95,3 +95,27 @@ async def test_what_waits_for_something_else_first_has_its_place_at_the_gate_too
             assert lane.last is not None
             await asyncio.wait((lane.last,))
     assert came == [0, 1, 2]
+
+
+async def test_who_comes_to_a_second_gate_does_not_wait_for_those_behind_him() -> None:
+    first, second = Gate[None](), Gate[None]()
+    other = asyncio.get_running_loop().create_future()
+    lane = Lane()
+    came: list[int] = []
+
+    async def walk(number: int) -> None:
+        await first
+        await (other if number else second)
+        came.append(number)
+
+    for number in range(2):
+        run_to_gate(walk(number), lane)
+    first.open(None)
+    second.open(None)
+    assert came == [0]
+    other.set_result(None)
+    async with asyncio.timeout(10):
+        while lane.is_blocked:
+            assert lane.last is not None
+            await asyncio.wait((lane.last,))
+    assert came == [0, 1]

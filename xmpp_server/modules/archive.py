@@ -52,6 +52,7 @@ from xmpp_server.storage.archive_writer import Commit, Key, is_refused
 from xmpp_server.storage.errors import StorageError
 from xmpp_server.storage.patience import patiently
 from xmpp_server.storage.secrets import Secrets
+from xmpp_server.util.turns import Turns
 
 T = TypeVar("T")
 
@@ -80,14 +81,16 @@ class ArchiveOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Book:
     """What is known of an archive: its highest number, what its owner chose (None: nothing), and the marks of its last
-    messages from before it was opened, in their order as numbers: what a client may send again after a crash."""
+    messages from before it was opened, in their order as numbers: what a client may send again after a crash. By
+    `turns` what comes is delivered in the order of its ids: a client asks for what is behind the last one it saw."""
 
-    __slots__ = ("last", "marks", "preferences")
+    __slots__ = ("last", "marks", "preferences", "turns")
 
     def __init__(self, last: int, preferences: Preferences | None, marks: Iterable[int]) -> None:
         self.last = last
         self.preferences = preferences
         self.marks = array("q", sorted(marks))
+        self.turns = Turns()
 
     def knows(self, mark: int) -> bool:
         """Whether one of them has this mark."""
@@ -220,7 +223,7 @@ class Archive(Module):
         if mark is not None and book.marks and ORIGIN_ID in message.keys and book.knows(mark):
             return self._received_slowly(passage, account, sender)
         n, commit = self._add(book, account.jid, sender, passage, mark)
-        return self._received(passage, account.jid, n, commit)
+        return self._received(passage, account.jid, book, n, commit)
 
     async def _received_slowly(self, passage: Passage, account: Account, sender: JID) -> None:
         message = passage.stanza
@@ -237,14 +240,21 @@ class Archive(Module):
             return
         entombed = await self._retracted(account.jid, sender, message)
         n, commit = self._add(book, account.jid, sender, passage, mark, entombed)
-        await self._received(passage, account.jid, n, commit)
+        await self._received(passage, account.jid, book, n, commit)
 
-    async def _received(self, passage: Passage, account: JID, n: int, commit: Commit) -> None:
+    async def _received(self, passage: Passage, account: JID, book: _Book, n: int, commit: Commit) -> None:
         archived = passage.archived
         _goes_behind(passage, commit)
-        refused = await _settled(commit)
-        if archived is not None and archived is not commit:
-            await _settled(archived)
+        turns = book.turns
+        turns.take(n)
+        try:
+            refused = await _settled(commit)
+            if archived is not None and archived is not commit:
+                await _settled(archived)
+            if not turns.is_next(n):
+                await turns.comes(n)
+        finally:
+            turns.leave(n)
         if refused and is_refused(account, n, refused):
             raise StanzaError("service-unavailable")
         passage.stanza = self._with_id(passage.stanza, account, n)

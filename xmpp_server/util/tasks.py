@@ -27,17 +27,40 @@ def run_eagerly(coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[None] | 
 
 
 class Lane:
-    """Coroutines that stay in their order behind gates too, where one, `last`, has to wait for something else."""
+    """Coroutines that stay in their order behind gates too, where one has to wait for something else: each has its
+    place, and goes on when none before it is under way."""
 
-    __slots__ = ("last",)
+    __slots__ = ("_places", "_under_way")
 
     def __init__(self) -> None:
-        self.last: asyncio.Task[None] | None = None
+        self._places = 0
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+
+    def place(self) -> int:
+        """The next place."""
+        self._places += 1
+        return self._places
 
     @property
     def is_blocked(self) -> bool:
         """Whether the next one has to wait."""
-        return self.last is not None and not self.last.done()
+        return self.last is not None
+
+    @property
+    def last(self) -> asyncio.Task[None] | None:
+        """The last one that is under way."""
+        under_way = self._under_way
+        return under_way[max(under_way)] if under_way else None
+
+    def before(self, place: int) -> list[asyncio.Task[None]]:
+        """Those whom this place has to wait for."""
+        under_way = self._under_way
+        return [task for each, task in under_way.items() if each < place] if under_way else []
+
+    def enter(self, place: int, task: asyncio.Task[None]) -> None:
+        """This place is under way until the task is done."""
+        self._under_way[place] = task
+        task.add_done_callback(lambda _: self._under_way.pop(place, None))
 
 
 class Gate(asyncio.Future[T]):
@@ -47,7 +70,7 @@ class Gate(asyncio.Future[T]):
 
     def __init__(self) -> None:
         super().__init__(loop=asyncio.get_running_loop())
-        self._parked: list[tuple[Coroutine[Any, Any, object], Lane | None]] = []
+        self._parked: list[tuple[Coroutine[Any, Any, object], Lane | None, int]] = []
 
     def cancel(self, msg: object = None) -> bool:
         """It is not."""
@@ -66,36 +89,37 @@ class Gate(asyncio.Future[T]):
 
     def _go_on(self) -> None:
         parked, self._parked = self._parked, []
-        for coroutine, lane in parked:
-            if lane is not None and lane.is_blocked:
-                assert lane.last is not None
-                lane.last = keep(_after(lane.last, coroutine, lane), "behind")
+        for coroutine, lane, place in parked:
+            if lane is not None and lane.before(place):
+                lane.enter(place, keep(_after(coroutine, lane, place), "behind"))
                 continue
             try:
-                task = run_to_gate(coroutine, lane)
+                task = run_to_gate(coroutine, lane, place)
             except Exception:
                 _log.exception("task_failed", task=repr(coroutine))
             else:
                 if isinstance(task, asyncio.Task):
                     hold(task)
                     if lane is not None:
-                        lane.last = task
+                        lane.enter(place, task)
 
 
 def run_to_gate(
-    coroutine: Coroutine[Any, Any, object], lane: Lane | None = None
+    coroutine: Coroutine[Any, Any, object], lane: Lane | None = None, place: int = 0
 ) -> asyncio.Task[None] | Gate[Any] | None:
-    """The same, but where the coroutine has to wait for a gate, there is no task: the gate, which lets it go on, in its
-    lane. Where it has to wait for something else before, the task ends at the gate."""
+    """The same, but where the coroutine has to wait for a gate, there is no task: the gate, which lets it go on, at its
+    place in its lane (0: the next one). Where it has to wait for something else before, the task ends at the gate."""
+    if lane is not None and not place:
+        place = lane.place()
     try:
         waits_for = coroutine.send(None)
     except StopIteration:
         return None
     _put_down(waits_for)
     if isinstance(waits_for, Gate):
-        waits_for._parked.append((coroutine, lane))
+        waits_for._parked.append((coroutine, lane, place))
         return waits_for
-    return asyncio.get_running_loop().create_task(_rest_to_gate(coroutine, waits_for, lane))
+    return asyncio.get_running_loop().create_task(_rest_to_gate(coroutine, waits_for, lane, place))
 
 
 class _Rest:
@@ -143,16 +167,17 @@ async def _rest(coroutine: Coroutine[Any, Any, object], waits_for: Any) -> None:
     await _Rest(coroutine, waits_for)
 
 
-async def _rest_to_gate(coroutine: Coroutine[Any, Any, object], waits_for: Any, lane: Lane | None) -> None:
+async def _rest_to_gate(coroutine: Coroutine[Any, Any, object], waits_for: Any, lane: Lane | None, place: int) -> None:
     gate = await _Rest(coroutine, waits_for, to_gate=True)
     if gate is not None:
         _put_down(gate)
-        gate._parked.append((coroutine, lane))
+        gate._parked.append((coroutine, lane, place))
 
 
-async def _after(task: asyncio.Task[None], coroutine: Coroutine[Any, Any, object], lane: Lane) -> None:
-    await asyncio.wait((task,))
-    await _rest_to_gate(coroutine, None, lane)
+async def _after(coroutine: Coroutine[Any, Any, object], lane: Lane, place: int) -> None:
+    while earlier := lane.before(place):
+        await asyncio.wait(earlier)
+    await _rest_to_gate(coroutine, None, lane, place)
 
 
 def keep(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

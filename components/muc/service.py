@@ -26,7 +26,7 @@ from xmpp_server.protocol.stanza import Stanza, qname
 from xmpp_server.storage.archive import Matching
 from xmpp_server.storage.archive_pages import fitting
 from xmpp_server.storage.database import Database
-from xmpp_server.storage.errors import StorageError
+from xmpp_server.storage.errors import DatabaseClosed, StorageError, Unavailable
 from xmpp_server.storage.rooms import Rooms
 from xmpp_server.storage.secrets import Secrets
 from xmpp_server.util.limits import Allowance
@@ -50,6 +50,7 @@ _SEARCH: Final = qname(search.NS, "search")
 _IN_MEMORY: Final = 100  # messages of the log that a room is brought with
 _AT_ONCE: Final = 50  # messages for one who was away, until he has acknowledged them
 _PATIENCE: Final = 60.0  # seconds to wait for that
+_AGAIN: Final = 1.0  # seconds until the database is asked again that did not answer
 _UPKEEP: Final = 3600.0  # seconds
 _BATCH: Final = 1000  # messages that are removed from a log at once
 _DAY: Final = 86_400_000_000  # microseconds
@@ -376,20 +377,14 @@ class Muc(Component):
     async def _catch_up(self, live: LiveRoom, session: JID) -> None:
         """Give a member all that came since he was here, the oldest first, no faster than he takes it."""
         room = live.room
-        with self._used(live):
-            after: int | None = None
-            try:
-                after = await self._cursors.get(room.jid, session)
-                while after is not None and after < room.history.floor and session in room.behind:
-                    after = await self._give_page(live, session, after)
-            except StorageError:
-                _log.warning("history_is_missing", room=str(room.jid))
-                after = None
+        with self._used(live), suppress(DatabaseClosed):
+            after = await self._give_older(live, session)
             if session not in room.behind:
                 return
             if after is None:
                 turn = room.act(lambda: joining.show_default(room, session))
-                self._moved(room.jid, session, room.last)
+                if self._is_owed(room, session):
+                    await self._cursors.begin(room.jid, session, room.last)
             else:
                 known = after
                 turn = room.act(lambda: joining.catch_up(room, session, known))
@@ -397,6 +392,28 @@ class Muc(Component):
             if done is not None:
                 with suppress(StorageError):
                     await done
+
+    async def _give_older(self, live: LiveRoom, session: JID) -> int | None:
+        """Give a member what he missed and is not in memory; the number of the last message that he has then, None if
+        he never was here. What the database does not give at the moment is waited for."""
+        room = live.room
+        after: int | None = None
+        while session in room.behind:
+            try:
+                if after is None:
+                    after = await self._cursors.get(room.jid, session)
+                while after is not None and after < room.history.floor and session in room.behind:
+                    after = await self._give_page(live, session, after)
+                break
+            except DatabaseClosed:
+                raise
+            except Unavailable:
+                _log.warning("history_waits_for_the_database", room=str(room.jid))
+                await asyncio.sleep(_AGAIN)
+            except StorageError:
+                _log.warning("history_is_missing", room=str(room.jid))
+                return None
+        return after
 
     async def _give_page(self, live: LiveRoom, session: JID, after: int) -> int:
         """A page of the log from after this message; the number of its last one."""
@@ -426,12 +443,13 @@ class Muc(Component):
     def _moved(self, room: JID, session: JID, n: int) -> None:
         """As `live.Moved` has it."""
         live = self._live.get(room)
-        if live is None or not live.room.logs:
-            return
-        entry = live.room.affiliates.get(session.bare)
-        if entry is None or entry.affiliation < Affiliation.MEMBER:
-            return
-        self._cursors.move(room, session, n)
+        if live is not None and self._is_owed(live.room, session):
+            self._cursors.move(room, session, n)
+
+    def _is_owed(self, room: Room, session: JID) -> bool:
+        """Whether he gets what he misses."""
+        entry = room.affiliates.get(session.bare)
+        return room.logs and entry is not None and entry.affiliation >= Affiliation.MEMBER
 
 
 class _Use:

@@ -185,7 +185,8 @@ class Groups:
                 self._chance.choice(self._members).speak()
 
     async def _round(self, links: Links) -> None:
-        await self._server.start()
+        if self._server.ended:
+            await self._server.start()
         await asyncio.sleep(self._chance.random())
         for link in self._chance.sample(links.open_links, len(links.open_links) // 3):
             self._chance.choice((link.ended, link.vanish))()

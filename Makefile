@@ -23,6 +23,7 @@ SEED ?=
 ROUNDS ?=
 DATABASE ?=
 ARCHIVE ?=
+GROUPS ?=
 SERVERS ?=
 SUITE ?=
 SMACK ?=
@@ -91,9 +92,10 @@ conformance: $(DEV_STAMP) ## The suites of others, here and on peers, to docs/co
 	@$(BIN)/python -m tests.conformance $(if $(SERVERS),--servers '$(SERVERS)')
 
 .PHONY: chaos
-chaos: $(DEV_STAMP) ## Kill server, database and links under load, then compare ids: SEED= FIRST= ROUNDS= DATABASE= ARCHIVE=
-	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed '$(SEED)') $(if $(FIRST),--first '$(FIRST)') \
-	  $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(DATABASE),--database '$(DATABASE)') $(if $(ARCHIVE),--archive '$(ARCHIVE)')
+chaos: $(DEV_STAMP) ## Kill server, database and links under load, then compare ids: SEED= FIRST= ROUNDS= DATABASE= ARCHIVE= GROUPS=on
+	@$(BIN)/python -m tests.chaos$(if $(filter on,$(GROUPS)),.groups) $(if $(SEED),--seed '$(SEED)') \
+	  $(if $(FIRST),--first '$(FIRST)') $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(DATABASE),--database '$(DATABASE)') \
+	  $(if $(ARCHIVE),--archive '$(ARCHIVE)')
 
 .PHONY: fuzz
 fuzz: $(FUZZ_STAMP) ## Coverage-guided fuzzing of the framer for FUZZ_SECONDS= (60)

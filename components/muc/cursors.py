@@ -28,10 +28,11 @@ class Cursors:
         self._moved: dict[tuple[JID, JID], dict[str, int]] = {}
         """By room and account, of each resource."""
         self._timer: asyncio.TimerHandle | None = None
+        self._saving = asyncio.Lock()
 
     async def get(self, room: JID, session: JID) -> int | None:
-        """The number of the last message that this device has, or for a new one that any of its account has; None if
-        the account never was in the room as a member. Raises StorageError."""
+        """The number of the last message that this device has; a new one begins with the last that any of its account
+        has. None if the account never was in the room as a member. Raises StorageError."""
         key = (room, session.bare)
         moved = self._moved.get(key, {}).get(session.resource)
         if moved is not None:
@@ -42,7 +43,15 @@ class Cursors:
             await self._rooms.forget_cursors(*key, [resource for resource in oldest if resource != session.resource])
         known.update(self._moved.get(key, {}))
         own = known.get(session.resource)
-        return own if own is not None else max(known.values(), default=None)
+        if own is None and known:
+            own = max(known.values())
+            await self.begin(room, session, own)
+        return own
+
+    async def begin(self, room: JID, session: JID, n: int) -> None:
+        """The device is new, and is owed what comes after this message: also if the server crashes soon."""
+        self.move(room, session, n)
+        await self.save()
 
     def move(self, room: JID, session: JID, n: int) -> None:
         """The device has the message of this number, and all before it."""
@@ -58,6 +67,11 @@ class Cursors:
 
     async def save(self) -> None:
         """Write them; those that cannot be written wait for the next time."""
+        async with self._saving:
+            if self._moved:
+                await self._save()
+
+    async def _save(self) -> None:
         saved = {key: dict(moved) for key, moved in self._moved.items()}
         try:
             await self._rooms.move(

@@ -31,7 +31,7 @@ from xmpp_server.util.limits import Allowance
 from xmpp_server.util.tasks import keep
 
 from . import archive, joining, keeping, moderation, presence, search, service_disco
-from .catching_up import CatchingUp
+from .catching_up import CatchingUp, is_owed
 from .cursors import Cursors
 from .live import LiveRoom, used
 from .names import JOIN, MODERATE
@@ -347,9 +347,5 @@ class Muc(Component):
     def _moved(self, room: JID, session: JID, n: int) -> None:
         """As `live.Moved` has it."""
         live = self._live.get(room)
-        if live is None or not live.room.logs:
-            return
-        entry = live.room.affiliates.get(session.bare)
-        if entry is None or entry.affiliation < Affiliation.MEMBER:
-            return
-        self._cursors.move(room, session, n)
+        if live is not None and is_owed(live.room, session):
+            self._cursors.move(room, session, n)

@@ -1,11 +1,11 @@
 /* A disk that loses what was not synced, that is full when told so, and that kills its process at a chosen call.
  *
- * Preloaded into the server (LD_PRELOAD) by tests/chaos/disk.py. It looks at files whose path begins with CHAOS_FILES,
- * SQLite's shared memory excepted. Each write to one is noted in CHAOS_UNDO/<name> before it is done, with the bytes that
+ * Preloaded (LD_PRELOAD) by tests/chaos/disk.py: into the server, or into PostgreSQL, without CHAOS_UNDO, where it can
+ * be full and no more. It looks at files whose path begins with CHAOS_FILES, SQLite's shared memory excepted. Each write to one is noted in CHAOS_UNDO/<name> before it is done, with the bytes that
  * were there; a sync empties the note. What the notes hold when the process was killed is what a power loss may take.
  * The syncs themselves are left out: they would only cost time.
  *
- * CHAOS_FULL is a file: as long as it exists, no file grows. CHAOS_DISK_POINT and CHAOS_DISK_COUNT: where to be killed.
+ * CHAOS_FULL is a file: as long as it exists, no file grows, but for a log on standard error. CHAOS_DISK_POINT and CHAOS_DISK_COUNT: where to be killed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define FILES 16
@@ -39,24 +40,36 @@ static long left;
 
 static ssize_t (*real_write)(int, const void *, size_t);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off64_t);
+static ssize_t (*real_pwritev)(int, const struct iovec *, int, off64_t);
+static int (*real_posix_fallocate)(int, off64_t, off64_t);
 static int (*real_ftruncate)(int, off64_t);
 static int (*real_fsync)(int);
 static int (*real_fdatasync)(int);
 static int (*real_unlink)(const char *);
+
+/* Of the environment, which PostgreSQL writes over. */
+static char *name(const char *of)
+{
+    char *value = getenv(of);
+
+    return value ? strdup(value) : NULL;
+}
 
 /* Also called by a process that was forked, when its environment is set. */
 __attribute__((constructor)) void chaos_begin(void)
 {
     real_write = dlsym(RTLD_NEXT, "write");
     real_pwrite = dlsym(RTLD_NEXT, "pwrite64");
+    real_pwritev = dlsym(RTLD_NEXT, "pwritev64");
+    real_posix_fallocate = dlsym(RTLD_NEXT, "posix_fallocate64");
     real_ftruncate = dlsym(RTLD_NEXT, "ftruncate64");
     real_fsync = dlsym(RTLD_NEXT, "fsync");
     real_fdatasync = dlsym(RTLD_NEXT, "fdatasync");
     real_unlink = dlsym(RTLD_NEXT, "unlink");
-    prefix = getenv("CHAOS_FILES");
-    undo_folder = getenv("CHAOS_UNDO");
-    full = getenv("CHAOS_FULL");
-    point = getenv("CHAOS_DISK_POINT");
+    prefix = name("CHAOS_FILES");
+    undo_folder = name("CHAOS_UNDO");
+    full = name("CHAOS_FULL");
+    point = name("CHAOS_DISK_POINT");
     left = point ? atol(getenv("CHAOS_DISK_COUNT")) : 0;
 }
 
@@ -78,6 +91,31 @@ static int watched(const char *path)
            !(length > 4 && strcmp(path + length - 4, "-shm") == 0);
 }
 
+/* The file's path, in memory of PATH_MAX bytes; 0 if it has none. */
+static int path_of(int fd, char *path)
+{
+    char link[64];
+    ssize_t length;
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    length = readlink(link, path, PATH_MAX - 1);
+    if (length < 0)
+        return 0;
+    path[length] = 0;
+    return 1;
+}
+
+/* Whether there is no room for the file to grow up to this size. */
+static int is_full(int fd, off64_t size)
+{
+    struct stat64 status;
+    char path[PATH_MAX];
+
+    return full && prefix && fd > STDERR_FILENO && fstat64(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+           size > status.st_size && access(full, F_OK) == 0 && path_of(fd, path) &&
+           (undo_folder ? watched(path) : strncmp(path, prefix, strlen(prefix)) == 0);
+}
+
 static int open_undo(const char *path)
 {
     char undo[PATH_MAX];
@@ -88,20 +126,14 @@ static int open_undo(const char *path)
 /* What is known of the file, or NULL if it is none of those. The lock is held. */
 static struct file *find(int fd, struct stat64 *status)
 {
-    char link[64], path[PATH_MAX];
-    ssize_t length;
+    char path[PATH_MAX];
 
-    if (!prefix || fstat64(fd, status) || !S_ISREG(status->st_mode))
+    if (!prefix || !undo_folder || fstat64(fd, status) || !S_ISREG(status->st_mode))
         return NULL;
     for (int i = 0; i < known; i++)
         if (files[i].inode == status->st_ino && files[i].device == status->st_dev)
             return &files[i];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    length = readlink(link, path, sizeof path - 1);
-    if (length < 0)
-        return NULL;
-    path[length] = 0;
-    if (!watched(path) || known == FILES)
+    if (!path_of(fd, path) || !watched(path) || known == FILES)
         return NULL;
     files[known] = (struct file){status->st_dev, status->st_ino, open_undo(path)};
     return &files[known++];
@@ -143,12 +175,16 @@ static ssize_t write_at(int fd, const void *data, size_t length, off64_t offset,
     file = find(fd, &status);
     if (!file) {
         pthread_mutex_unlock(&lock);
+        if (is_full(fd, (moves ? lseek64(fd, 0, SEEK_CUR) : offset) + (off64_t)length)) {
+            errno = ENOSPC;
+            return -1;
+        }
         return moves ? real_write(fd, data, length) : real_pwrite(fd, data, length, offset);
     }
     if (moves)
         offset = lseek64(fd, 0, SEEK_CUR);
     pass("before write");
-    if (full && offset + (off64_t)length > status.st_size && access(full, F_OK) == 0) {
+    if (is_full(fd, offset + (off64_t)length)) {
         pthread_mutex_unlock(&lock);
         errno = ENOSPC;
         return -1;
@@ -167,6 +203,28 @@ static ssize_t write_at(int fd, const void *data, size_t length, off64_t offset,
 ssize_t write(int fd, const void *data, size_t length) { return write_at(fd, data, length, 0, 1); }
 ssize_t pwrite(int fd, const void *data, size_t length, off_t offset) { return write_at(fd, data, length, offset, 0); }
 ssize_t pwrite64(int fd, const void *data, size_t length, off64_t at) { return write_at(fd, data, length, at, 0); }
+
+ssize_t pwritev64(int fd, const struct iovec *data, int count, off64_t offset)
+{
+    off64_t size = offset;
+
+    for (int i = 0; i < count; i++)
+        size += data[i].iov_len;
+    if (is_full(fd, size)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return real_pwritev(fd, data, count, offset);
+}
+
+ssize_t pwritev(int fd, const struct iovec *data, int count, off_t at) { return pwritev64(fd, data, count, at); }
+
+int posix_fallocate64(int fd, off64_t offset, off64_t length)
+{
+    return is_full(fd, offset + length) ? ENOSPC : real_posix_fallocate(fd, offset, length);
+}
+
+int posix_fallocate(int fd, off_t offset, off_t length) { return posix_fallocate64(fd, offset, length); }
 
 static int cut(int fd, off64_t size)
 {

@@ -1,11 +1,13 @@
-"""A disk for the server's database that can lose what was not synced, and be full: `disk.c` notes every write.
+"""A disk for a database that can lose what was not synced, and be full: `disk.c` notes every write.
 
 disk = Disk(folder, database)              # compiled by `cc`, for Linux
 Server(…, environment=disk.environment())  # the server writes through it
 disk.fill(); disk.free()                   # no file grows meanwhile
 disk.lose(chance)                          # after the kill: what was not synced is gone, or some of it
 
-For SQLite. `python -m tests.chaos.disk` shows that it loses what it has to lose, and nothing else.
+For SQLite. PostgreSQL's can only be full: `PostgreSQL(folder, disk.environment(notes=False))`.
+
+`python -m tests.chaos.disk` shows that it loses what it has to lose, and nothing else.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ class _Note(NamedTuple):
 
 
 class Disk:
-    """What the database at this path is written to. Its own files are in the folder."""
+    """What the database at this path is written to: SQLite's file, or PostgreSQL's folder. Its own files
+    are in `folder`."""
 
     def __init__(self, folder: Path, database: Path) -> None:
         self._database = database.resolve()
@@ -52,14 +55,14 @@ class Disk:
         command = ("cc", "-shared", "-fPIC", "-O1", "-o", self._library, _SOURCE, "-ldl", "-lpthread")
         subprocess.run(command, check=True)
 
-    def environment(self) -> dict[str, str]:
-        """For a process that writes through it. CHAOS_DISK_POINT and CHAOS_DISK_COUNT: to be killed when it passes one
-        of the POINTS for the so manieth time."""
+    def environment(self, *, notes: bool = True) -> dict[str, str]:
+        """For a process that writes through it; without notes nothing can be lost. CHAOS_DISK_POINT and
+        CHAOS_DISK_COUNT: to be killed when it passes one of the POINTS for the so manieth time."""
         return {
             "LD_PRELOAD": str(self._library),
             "CHAOS_FILES": str(self._database),
-            "CHAOS_UNDO": str(self._undo),
             "CHAOS_FULL": str(self._full),
+            **({"CHAOS_UNDO": str(self._undo)} if notes else {}),
         }
 
     def fill(self) -> None:

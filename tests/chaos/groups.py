@@ -1,7 +1,8 @@
-"""A group while the server is killed and stopped and links are cut: everybody in it writes to it, and then all devices
-have to have shown every message that was acknowledged, none under two ids, and all in one order.
+"""A group while the server and its database are killed, the server is stopped, and links are cut: everybody in it
+writes to it, and then all devices have to have shown every message that was acknowledged, none under two ids, and all
+in one order.
 
-    python -m tests.chaos.groups --seed 7 --rounds 30
+    python -m tests.chaos.groups --seed 7 --rounds 30 --database sqlite
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -30,7 +32,7 @@ from xmpp_server.stream.sasl import make_verifiers
 from .device import Device, Sent
 from .journal import Journal
 from .links import Links
-from .processes import Server, free_port
+from .processes import PostgreSQL, Server, free_port
 
 ROOM: Final = "cave@conference.localhost"
 _MUC: Final = "http://jabber.org/protocol/muc"
@@ -103,16 +105,17 @@ class Member(Device):
 class Groups:
     """A run in this folder."""
 
-    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+    def __init__(self, folder: Path, options: argparse.Namespace, database: str) -> None:
         self._options = options
         self._chance = random.Random(options.seed)
-        self._url = f"sqlite:///{folder / 'chaos.sqlite'}"
+        self._postgresql = PostgreSQL(folder, {}) if database == "postgresql" else None
+        self._url = self._postgresql.url if self._postgresql else f"sqlite:///{folder / 'chaos.sqlite'}"
         self._port = free_port()
         self._journal = Journal(folder / "journal.txt")
         self._server = Server(folder, self._url, self._port, {}, archive=True)
         self._members: list[Member] = []
         self._talking = False
-        self.kills = self.stops = 0
+        self.kills = self.stops = self.database_kills = 0
 
     async def run(self) -> bool:
         """Whether all was right."""
@@ -138,6 +141,8 @@ class Groups:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._server.close()
             links.close()
+            if self._postgresql is not None:
+                self._postgresql.stop()
         return good
 
     async def _people(self) -> Links:
@@ -180,12 +185,18 @@ class Groups:
                 self._chance.choice(self._members).speak()
 
     async def _round(self, links: Links) -> None:
-        await self._server.start()
+        if self._server.ended:
+            await self._server.start()
         await asyncio.sleep(self._chance.random())
         for link in self._chance.sample(links.open_links, len(links.open_links) // 3):
             self._chance.choice((link.ended, link.vanish))()
         for member in self._chance.sample(self._members, len(self._members) // 6):
             member.forget()
+        if self._postgresql is not None and self._chance.random() < 0.3:
+            self.database_kills += 1
+            self._postgresql.kill()
+            await asyncio.sleep(self._chance.random())
+            await asyncio.to_thread(self._postgresql.start)
         await asyncio.sleep(self._chance.random())
         if self._chance.random() < 0.3:
             self.stops += 1
@@ -225,8 +236,8 @@ class Groups:
         counts = ", ".join(f"{kind} {len(texts)}" for kind, texts in found.items())
         devices = len(self._members)
         print(
-            f"  round {number}, {self.kills} kills, {self.stops} stops: {devices} devices, sent {len(sent)}, "
-            f"acknowledged {len(acknowledged)}, {counts}",
+            f"  round {number}, {self.kills} kills, {self.database_kills} of the database, {self.stops} stops: "
+            f"{devices} devices, sent {len(sent)}, acknowledged {len(acknowledged)}, {counts}",
             flush=True,
         )
         for kind, texts in found.items():
@@ -240,13 +251,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", default=str(time.time_ns() % 1_000_000))
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
     parser.add_argument("--people", type=int, default=16)
     parser.add_argument("--rate", type=float, default=40.0, help="messages a second")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="xmpp-chaos-groups-"))
-    print(f"groups, seed {options.seed}, in {folder}", flush=True)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return 0 if runner.run(Groups(folder, options).run()) else 1
+    for database in ("sqlite", "postgresql") if options.database == "both" else (options.database,):
+        folder = Path(tempfile.mkdtemp(prefix="xmpp-chaos-groups-"))
+        print(f"groups, {database}, seed {options.seed}, in {folder}", flush=True)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            if not runner.run(Groups(folder, options, database).run()):
+                return 1
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
 
 
 if __name__ == "__main__":

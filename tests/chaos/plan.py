@@ -73,7 +73,7 @@ class Plan:
         points = (*launch.POINTS, *disk.POINTS) if sqlite else launch.POINTS
         point = chance.choice(points) if chance.random() < 0.7 else ""
         most = next((most for word, most in _COUNTS.items() if word in point), _COUNT)
-        kinds = ("cut", "vanish", "stall", "leave", "forget", "full" if sqlite else "database")
+        kinds = ("cut", "vanish", "stall", "leave", "forget", "full", *(() if sqlite else ("database",)))
         troubles = [
             Trouble(chance.choice(kinds), chance.random() * _LONGEST, chance.random() * _LONGEST)
             for _ in range(chance.randint(0, 2))

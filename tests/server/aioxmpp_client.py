@@ -7,9 +7,11 @@ line of JSON on standard output. Ends with its input.
 import asyncio
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import aioxmpp
+import dns.resolver
 from aioxmpp.security_layer import CertificateVerifier, make
 from OpenSSL import crypto
 
@@ -33,6 +35,9 @@ class Pinned(CertificateVerifier):
         pass
 
 
+PAUSE = 0.1  # seconds until it tries to connect again
+
+
 class Client:
     def __init__(self, address, host, port, tls, certificate, password):
         connectors = {
@@ -45,8 +50,13 @@ class Client:
             override_peer=[(host, int(port), connectors[tls]())],
             max_initial_attempts=1,
         )
+        self.client.backoff_start = self.client.backoff_cap = timedelta(seconds=PAUSE)
+        self.was_online = False
         self.said = []  # messages with what tells whether they were acknowledged
+        self.ready = False  # whether what was not acknowledged before has its turn behind it
         self.client.on_stream_established.connect(self.say_again)
+        self.client.on_stream_resumed.connect(self.on_resumed)
+        self.client.on_stream_destroyed.connect(self.on_destroyed)
         summon = self.client.summon
         self.roster = summon(aioxmpp.RosterClient)
         self.blocking = summon(aioxmpp.BlockingClient)
@@ -65,7 +75,13 @@ class Client:
         self.roster.on_entry_subscription_state_changed.connect(
             lambda item: tell("subscription", jid=str(item.jid), subscription=item.subscription)
         )
-        self.client.on_failure.connect(lambda error: tell("failed", reason=f"{type(error).__name__}: {error}"))
+        self.client.on_failure.connect(self.on_failure)
+
+    def on_failure(self, error):
+        """aioxmpp tries again by itself, unless the connection was lost amid TLS, SASL, bind or stream management."""
+        tell("failed", reason=f"{type(error).__name__}: {error}")
+        if self.was_online:
+            asyncio.get_running_loop().call_later(PAUSE, self.client.start)
 
     def on_message(self, message):
         copied = message.xep0280_sent or message.xep0280_received
@@ -92,14 +108,20 @@ class Client:
             tell("groupchat", nick=member.nick, body=message.body.any())
 
     def say(self, message):
-        try:
-            token = self.client.enqueue(message)
-        except ConnectionError:  # `say_again` does
-            token = None
-        self.said.append((message, token))
+        """aioxmpp would take it as soon as it is bound, before it tells that it is."""
+        self.said.append((message, self.client.enqueue(message) if self.ready else None))
+
+    def on_destroyed(self):
+        self.ready = False
+
+    def on_resumed(self):
+        """If the link was lost before aioxmpp could tell that a new session has begun, it does not tell it any more."""
+        if not self.ready:
+            self.say_again()
 
     def say_again(self):
         """Send what was not acknowledged: a new session has begun, and aioxmpp forgets what it had sent."""
+        self.ready = True
         acknowledged = aioxmpp.stream.StanzaState.ACKED
         messages = [message for message, token in self.said if token is None or token.state != acknowledged]
         self.said.clear()
@@ -157,12 +179,15 @@ class Client:
 
     async def run(self, commands):
         async with self.client.connected():
+            self.was_online = True
             tell("online", jid=str(self.client.local_jid))
             while line := await commands.readline():
                 await self.do(json.loads(line))
 
 
 async def main():
+    # when the server does not answer, aioxmpp looks for another one: for a minute, and if there is none it gives up
+    aioxmpp.network.set_resolver(dns.resolver.Resolver(configure=False))
     loop = asyncio.get_running_loop()
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
@@ -93,6 +94,12 @@ class Core:
     def is_working(self) -> bool:
         """Whether there are sessions that end, or that somebody is connected to."""
         return any(not session.hibernates for account in self.accounts for session in account.sessions.values())
+
+    async def rest(self, seconds: float) -> None:
+        """Return when all that clients sent is handled, and no later than this. Otherwise a message could stand in its
+        archive and miss in a session that goes on after a restart, and does not ask the archive."""
+        sessions = [session for account in self.accounts for session in account.sessions.values()]
+        await asyncio.gather(*(session.inbound.rest(seconds) for session in sessions))
 
     async def end_unusable(self) -> None:
         """End the sessions of accounts that were disabled or deleted from outside."""

@@ -263,6 +263,7 @@ class App:
         await self.core.stop()
         settled = keep(self._store.archive.settled(), "archive")  # what waits for it goes into the ledger
         await asyncio.wait([settled], timeout=_COMMITS)
+        await self.core.rest(_COMMITS)
         await self.core.ledger.close()
         await self.core.restart.save()
         await self._store.close()

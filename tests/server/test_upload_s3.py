@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 import components.http_upload as http_upload
+from components.http_upload import bucket
 from components.http_upload import web as upload_web
 from tests.s3 import BUCKET, S3
 from xmpp_server.protocol.jid import JID
@@ -104,6 +105,22 @@ async def test_a_slow_upload_to_the_bucket_is_ended(start: Start, s3: S3, monkey
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
     writer.close()
     await nothing_is_left(s3)
+
+
+async def test_an_upload_may_take_longer_than_the_bucket_may_for_an_answer(
+    start: Start, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "_SECONDS", 2)
+    server, romeo = await start()
+    url, headers = await slot(romeo, "a.bin", LARGE)
+    reader, writer = await begin(server, url, headers, LARGE)
+    for _part in range(10):
+        writer.write(bytes(LARGE // 10))
+        await asyncio.sleep(0.4)  # the client is slow: the first part alone takes longer than 2 seconds
+    writer.write(bytes(LARGE % 10))
+    async with asyncio.timeout(DEADLINE):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201")
+    writer.close()
 
 
 async def test_other_sizes_than_the_slots_are_refused(start: Start, s3: S3, client: aiohttp.ClientSession) -> None:

@@ -99,7 +99,7 @@ class Core:
         """Return when all that clients sent is handled, and no later than this. Otherwise a message could stand in its
         archive and miss in a session that goes on after a restart, and does not ask the archive."""
         sessions = [session for account in self.accounts for session in account.sessions.values()]
-        await asyncio.gather(*(session.inbound.rest(seconds) for session in sessions))
+        await asyncio.gather(*(session.rest(seconds) for session in sessions))
 
     async def end_unusable(self) -> None:
         """End the sessions of accounts that were disabled or deleted from outside."""

@@ -86,6 +86,10 @@ class Session(Protocol):
         """The first receipt of what is held back."""
         ...
 
+    async def rest(self, seconds: float) -> None:
+        """Return when all that its client sent is handled, and no later than this."""
+        ...
+
     def hurry(self) -> None:
         """Ask the client for what it has got, if it counts stanzas (XEP-0198 §4)."""
         ...

@@ -220,6 +220,10 @@ class Session:
             await self.budget.room()
         return effect
 
+    async def rest(self, seconds: float) -> None:
+        """Return when all that its client sent is handled, and no later than this."""
+        await self.inbound.rest(seconds)
+
     # -- without a connection
 
     def release_sink(self, error: StreamError | None = None) -> None:

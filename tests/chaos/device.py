@@ -91,7 +91,7 @@ class Device:
         self._client: RawClient | None = None
         self._id = ""
         self._h = 0
-        self._queue: deque[Sent | None] = deque()
+        self._queue: deque[Sent | str] = deque()
         """Stanzas since `<enable/>` that are not acknowledged; None: no message."""
         self._acknowledged = 0
         self._new: deque[Sent] = deque()
@@ -187,14 +187,14 @@ class Device:
             self._id = ""
             return False
         for message in self._queue:
-            self._write("<presence/>" if message is None else message.xml())
+            self._write(message if isinstance(message, str) else message.xml())
         return True
 
     async def _begin(self, client: RawClient) -> None:
         self._note("a new session")
         await client.bind(self._resource)
         # what was not acknowledged goes first whatever happens from here on
-        self._new.extendleft(reversed([message for message in self._queue if message is not None]))
+        self._new.extendleft(reversed([message for message in self._queue if not isinstance(message, str)]))
         self._queue.clear()
         self._acknowledged = self._h = 0
         await client.send(f"<enable xmlns='{SM}' resume='true'/>")
@@ -220,7 +220,7 @@ class Device:
         self._write(message.xml())
 
     def _count(self, xml: str) -> None:
-        self._queue.append(None)
+        self._queue.append(xml)
         self._write(xml)
 
     def _note(self, what: str) -> None:
@@ -237,7 +237,7 @@ class Device:
             self.wrong.append(f"{self.jid}: h {h} is more than was sent")
         for _ in range(min(count, len(self._queue))):
             message = self._queue.popleft()
-            if message is not None:
+            if not isinstance(message, str):
                 message.acknowledged = True
                 self._note(f"acknowledged {message.number} to {message.to}")
         self._acknowledged = max(h, self._acknowledged)

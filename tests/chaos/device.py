@@ -92,7 +92,7 @@ class Device:
         self._id = ""
         self._h = 0
         self._queue: deque[Sent | str] = deque()
-        """Stanzas since `<enable/>` that are not acknowledged; None: no message."""
+        """Stanzas since `<enable/>` that are not acknowledged; those that are no messages as they were sent."""
         self._acknowledged = 0
         self._new: deque[Sent] = deque()
         self._by_id: dict[str, Sent] = {}

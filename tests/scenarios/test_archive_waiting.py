@@ -247,3 +247,35 @@ async def test_what_comes_from_several_people_is_delivered_in_the_order_of_its_i
     goes.set()
     await world.settle()
     assert texts(juliet) == ["1", "2"]
+
+
+async def test_a_copy_of_what_is_sent_comes_behind_what_came_before_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    romeo, juliet = await couple(world)
+    phone = await world.login(f"{JULIET}/phone")
+    await phone.request("set", "<enable xmlns='urn:xmpp:carbons:2'/>")
+    await world.settle()
+    phone.inbox.clear()
+    settled, goes, begun = archive._settled, asyncio.Event(), asyncio.Event()
+
+    async def slow(commit: asyncio.Future[Any]) -> Collection[Key]:
+        refused = await settled(commit)
+        if not begun.is_set():
+            begun.set()
+            await goes.wait()
+        return refused
+
+    monkeypatch.setattr(archive, "_settled", slow)
+    romeo.send(say("1"))
+    await begun.wait()
+    juliet.send(say("2", to=ROMEO))
+    await read(juliet)
+    await world.store.archive.settled()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not [stanza for stanza in phone.inbox if stanza.name == "message"]
+    goes.set()
+    await world.settle()
+    came = [stanza for stanza in phone.inbox if stanza.name == "message"]
+    assert [stanza.child("urn:xmpp:carbons:2", "sent") is not None for stanza in came] == [False, True]

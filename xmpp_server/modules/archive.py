@@ -196,12 +196,16 @@ class Archive(Module):
             if receiver is not None and to.localpart and ns.MAM in receiver.account_features:
                 passage.archived = commit  # it waits for both archives together
                 return None
-        return self._sent_to_others(passage, account.jid, n, commit)
+        return self._sent_to_others(passage, account.jid, book, n, commit)
 
-    async def _sent_to_others(self, passage: Passage, account: JID, n: int, commit: Commit) -> None:
+    async def _sent_to_others(self, passage: Passage, account: JID, book: _Book, n: int, commit: Commit) -> None:
         _goes_behind(passage, commit)
         if is_refused(account, n, await _settled(commit)):
             raise StanzaError("service-unavailable")
+        if book.turns.is_early(
+            n
+        ):  # it has none of its own: what comes never waits for what is sent, or both could wait
+            await book.turns.comes(n)
         passage.copy = self._with_id(passage.stanza, account, n)
 
     @on("message_in", Stage.KEEP)
@@ -251,7 +255,7 @@ class Archive(Module):
             refused = await _settled(commit)
             if archived is not None and archived is not commit:
                 await _settled(archived)
-            if not turns.is_next(n):
+            if turns.is_early(n):
                 await turns.comes(n)
         finally:
             turns.leave(n)

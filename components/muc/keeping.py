@@ -38,12 +38,14 @@ class _State(msgspec.Struct, omit_defaults=True):
 
 
 class _Sitting(msgspec.Struct):
-    """An occupant as it is kept over a restart; `sessions` are addresses with their presence."""
+    """An occupant as it is kept over a restart; `sessions` are addresses with their presence, `behind` those of
+    them who are owed what they missed."""
 
     nick: str
     jid: str
     role: int
     sessions: dict[str, bytes]
+    behind: list[str] = []
 
 
 _ROOM: Final = msgspec.json.Decoder(_State)
@@ -99,6 +101,7 @@ def occupants(room: Room) -> bytes:
                 str(occupant.jid),
                 int(occupant.role),
                 {str(session): presence.to_bytes(ns.CLIENT) for session, presence in occupant.sessions.items()},
+                [str(session) for session in occupant.sessions if session in room.behind],
             )
             for occupant in room.occupants
         ]
@@ -106,7 +109,7 @@ def occupants(room: Room) -> bytes:
 
 
 def seat(room: Room, state: bytes) -> None:
-    """Who was in the room is in it again."""
+    """Who was in the room is in it again, and those who were `behind` still are."""
     for kept in _OCCUPANTS.decode(state):
         jid = JID.parse(kept.jid)
         identity = room.surroundings.occupant_id(room.jid, jid)
@@ -115,6 +118,7 @@ def seat(room: Room, state: bytes) -> None:
             jid = JID.parse(session)
             room.occupants.enter(occupant, jid, read(presence))
             room.since[jid] = room.last
+        room.behind.update(map(JID.parse, kept.behind))
 
 
 def read(data: bytes) -> Stanza:

@@ -50,8 +50,9 @@ def speak(room: Room, stanza: Stanza) -> None:
         raise StanzaError("forbidden", "You have no voice.")
     room.count(occupant, len(stanza.payload))
     again = room.history.same(stanza, occupant.id)
-    if again is not None:  # who sends it again is shown it as it was
-        room.send(again.stanza.stamped(to=stanza.sender))
+    if again is not None:  # who sends it again is shown it as it was, or in its turn with what he missed
+        if stanza.sender not in room.behind:
+            room.send(again.stanza.stamped(to=stanza.sender))
         return
     message = as_occupant(room, occupant, stanza)
     n = 0

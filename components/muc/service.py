@@ -105,6 +105,9 @@ class Muc(Component):
             if live is not None:
                 keeping.seat(live.room, state)
         self._port.receive(self.handle)
+        for live in list(self._live.values()):
+            for session in live.room.behind:
+                keep(self._catching_up.give(live, session), "catching up")
         self._upkeep = asyncio.get_running_loop().create_task(self._purge(), name="upkeep of rooms")
 
     async def announce_stop(self) -> None:

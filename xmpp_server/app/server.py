@@ -46,7 +46,7 @@ _log = structlog.get_logger()
 
 _BACKLOG: Final = 4096
 _GOODBYE: Final = 5.0  # seconds for clients to read that the server stops
-_COMMITS: Final = 5.0  # seconds for the archives' commits after that
+_COMMITS: Final = 5.0  # seconds for commits after that
 _PASSWORD_BYTES: Final = 12
 
 
@@ -260,10 +260,10 @@ class App:
             with suppress(asyncio.CancelledError):
                 await task
         self._clients.workers.shutdown(wait=False)
+        await self.core.rest(_COMMITS)
         await self.core.stop()
         settled = keep(self._store.archive.settled(), "archive")  # what waits for it goes into the ledger
         await asyncio.wait([settled], timeout=_COMMITS)
-        await self.core.rest(_COMMITS)
         await self.core.ledger.close()
         await self.core.restart.save()
         await self._store.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from xmpp_server.protocol import ns
+from xmpp_server.protocol.commands import COMMANDS
 from xmpp_server.protocol.disco import Identity, Info
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
@@ -13,7 +14,7 @@ from xmpp_server.protocol.stanza import Stanza
 
 from . import hats
 from .avatar import hashes
-from .names import COMMANDS, HATS, MODERATE, MUC, OCCUPANT_ID, PING, REGISTER, SELF_PING, STABLE_ID, VCARD
+from .names import HATS, MODERATE, MUC, OCCUPANT_ID, PING, REGISTER, SELF_PING, STABLE_ID, VCARD
 from .privileges import Affiliation
 from .registration import reserved_nick
 from .room import Room

@@ -1,8 +1,6 @@
 """Hats: what an occupant is called beside his role, shown in his presence, and the ad-hoc commands by which admins make
 them and give them to accounts.
 
-A command is asked for its form, or sent with it at once; nothing is remembered between the two.
-
 XEP: 0317 (0.3.1) complete
 """
 
@@ -10,13 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from typing import Final
 
 from xmpp_server.protocol import ns
+from xmpp_server.protocol.commands import COMMANDS, answer, is_cancelled, submitted, wrong
 from xmpp_server.protocol.disco import Identity, Info
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
@@ -25,7 +23,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 
 from .hat import Hat
-from .names import COMMANDS, HATS, USER
+from .names import HATS, USER
 from .occupants import Occupant
 from .privileges import Affiliation
 from .room import Room, status
@@ -36,7 +34,6 @@ _MOST_WEARERS: Final = 1000
 _TITLE: Final = 100  # characters
 _URI: Final = 500  # characters
 _IS_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
-_ACTIONS: Final = ("", "execute", "complete", "next")
 
 Command = Callable[[Room, Form], "set[JID]"]
 """Does what a submitted form asks for; the accounts whose presence is another now."""
@@ -74,9 +71,7 @@ def info(node: str) -> Element | None:
         if found is None:
             return None
         identity, features = Identity("automation", "command-node", name=found[0]), (COMMANDS, ns.DATA)
-    answer = Info.of((identity,), features).element()
-    answer.attrs["node"] = node
-    return answer
+    return Info.of((identity,), features, node=node).element()
 
 
 # -- commands
@@ -93,31 +88,19 @@ def command(room: Room, stanza: Stanza, query: Element) -> None:
     allowed = _LISTS[name][1](room, stanza.sender) if name in _LISTS else _is_admin(room, stanza.sender)
     if not allowed:
         raise StanzaError("forbidden")
-    answer = Element(
-        COMMANDS, "command", {"node": node, "sessionid": query.get("sessionid") or secrets.token_urlsafe(9)}
-    )
-    action = query.get("action")
-    if action == "cancel":
-        answer.attrs["status"] = "canceled"
-        room.answer(stanza, answer)
+    if is_cancelled(query):
+        room.answer(stanza, answer(query, "canceled"))
         return
-    if action not in _ACTIONS:
-        raise _wrong("bad-action" if action == "prev" else "malformed-action", "This command has a single step.")
-    x = query.child(ns.DATA, "x")
+    form = submitted(query)
     if name in _LISTS:
-        answer.attrs["status"] = "completed"
-        room.answer(stanza, answer.add(_LISTS[name][2](room).element()))
-    elif x is None:
-        answer.attrs["status"] = "executing"
-        actions = Element(COMMANDS, "actions", {"execute": "complete"}, [Element(COMMANDS, "complete")])
-        room.answer(stanza, answer.add(actions, _form(room, name).element()))
+        room.answer(stanza, answer(query, "completed", _LISTS[name][2](room)))
+    elif form is None:
+        room.answer(stanza, answer(query, "executing", _form(room, name)))
     else:
-        submitted = Form.parse(x, "submit")
-        submitted.expect(FORM)
+        form.expect(FORM)
         before = dict(room.hats)
-        refreshed = _CHANGES[name][2](room, submitted)
-        answer.attrs["status"] = "completed"
-        room.answer(stanza, answer)
+        refreshed = _CHANGES[name][2](room, form)
+        room.answer(stanza, answer(query, "completed"))
         _tell(room, before, refreshed)
 
 
@@ -146,11 +129,11 @@ def _create(room: Room, form: Form) -> set[JID]:
     """A new hat, or another title and colour of one."""
     uri, title, hue = form.text("hats#uri").strip(), form.text("hats#title").strip(), form.text("hats#hue").strip()
     if not _IS_URI.fullmatch(uri) or len(uri) > _URI:
-        raise _wrong("bad-payload", f"A hat has a URI of {_URI} characters at most.")
+        raise wrong("bad-payload", f"A hat has a URI of {_URI} characters at most.")
     if not 0 < len(title) <= _TITLE:
-        raise _wrong("bad-payload", f"A hat has a title of {_TITLE} characters at most.")
+        raise wrong("bad-payload", f"A hat has a title of {_TITLE} characters at most.")
     if hue and not _is_hue(hue):
-        raise _wrong("bad-payload", "A hue is an angle from 0 to 360.")
+        raise wrong("bad-payload", "A hue is an angle from 0 to 360.")
     known = room.hats.get(uri)
     if known is None and len(room.hats) >= _MOST:
         raise StanzaError("resource-constraint", f"A room has at most {_MOST} hats.")
@@ -198,7 +181,7 @@ def _named(room: Room, form: Form) -> Hat:
 def _account(form: Form) -> JID:
     jid = form.jid("hats#jid")
     if jid is None or not jid.localpart:
-        raise _wrong("bad-payload", "A hat is worn by an account.")
+        raise wrong("bad-payload", "A hat is worn by an account.")
     return jid.bare
 
 
@@ -245,10 +228,6 @@ def _has_to_do(room: Room, sender: JID) -> bool:
 def _sees_addresses(room: Room, sender: JID) -> bool:
     """The list of who wears what has real addresses."""
     return _is_admin(room, sender) or (room.config.non_anonymous and _has_to_do(room, sender))
-
-
-def _wrong(condition: str, text: str) -> StanzaError:
-    return StanzaError("bad-request", text, application=Element(COMMANDS, condition))
 
 
 def _node(name: str) -> str:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Final
 
 from xmpp_server.protocol import ns
+from xmpp_server.protocol.commands import COMMANDS
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.stanza import Stanza, qname
 
 from . import admin, avatar, disco, forwarding, hats, messages, owner, presence, private_messages, registration
-from .names import ADMIN, COMMANDS, OWNER, PING, REGISTER, VCARD
+from .names import ADMIN, OWNER, PING, REGISTER, VCARD
 from .room import Room
 
 Handler = Callable[[Room, Stanza, Element], None]

@@ -8,6 +8,7 @@ from typing import Any
 
 from xmpp_server.port import Component, ComponentOptions, Port
 from xmpp_server.protocol import ns
+from xmpp_server.protocol.commands import COMMANDS
 from xmpp_server.protocol.disco import Identity, Info
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
@@ -15,7 +16,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.rsm import PageRequest
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.pubsub import pages
-from xmpp_server.pubsub.approvals import COMMANDS, GET_PENDING
+from xmpp_server.pubsub.approvals import GET_PENDING
 from xmpp_server.pubsub.config import NodeConfig
 from xmpp_server.pubsub.engine import Engine
 from xmpp_server.pubsub.errors import NS, OWNER

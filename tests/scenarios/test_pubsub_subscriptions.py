@@ -391,7 +391,9 @@ async def test_what_waits_is_told_to_nobody_else(world: World) -> None:
         chosen = form("subscribe_authorization", node=node)
         assert condition(await juliet.request("set", command(chosen), SERVICE)) == (expected,)
     assert condition(await juliet.request("set", command(node="reboot"), SERVICE)) == ("item-not-found",)
-    assert condition(await juliet.request("set", command(action="dance"), SERVICE)) == ("bad-request", "bad-action")
+    for action, expected in (("dance", "malformed-action"), ("prev", "bad-action")):
+        answered = await juliet.request("set", command(action=action), SERVICE)
+        assert condition(answered) == ("bad-request", expected)
     cancelled = next(iter(await juliet.request("set", command(action="cancel"), SERVICE)))
     assert cancelled.get("status") == "canceled"
 

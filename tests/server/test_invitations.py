@@ -247,6 +247,17 @@ async def test_the_operator_may_leave_accounts_to_apps(make_server: MakeServer, 
     assert browser.status == 403
 
 
+async def test_one_to_a_contact_alone_makes_no_account_on_the_page(server: RunningServer, browser: Browser) -> None:
+    path = await invite(server, contact=JID.parse("romeo@localhost"), contact_only=True)
+    page = await browser.open(path)
+    assert "romeo@localhost</b> invites you to chat" in page
+    assert f'href="xmpp:romeo@localhost?roster;preauth={TOKEN}"' in page
+    assert "<form" not in page
+    await browser.open(path, {"name": "bill", "password": PASSWORD})
+    assert browser.status == 403
+    assert await ask(await newcomer(server), preauth()) == "item-not-found"
+
+
 async def test_other_forms_are_refused(server: RunningServer, browser: Browser) -> None:
     path = await invite(server)
     await browser.open(path, {"name": "bill", "password": "x" * 5000})

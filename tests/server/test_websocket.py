@@ -15,6 +15,7 @@ import pytest_asyncio
 from tests.server.conftest import MakeServer
 from tests.server.raw_client import RawClient
 from tests.server.running import ADDRESS, PASSWORD, RunningServer
+from tests.waiting import until
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import Element, parse
 
@@ -148,6 +149,32 @@ async def test_pings_in_great_number_are_answered_and_what_follows_is_heard(
         for _ in range(2000):
             assert (await romeo.socket.receive()).type is aiohttp.WSMsgType.PONG
     assert (await romeo.hear()).name == "open"
+
+
+async def test_a_silent_page_is_pinged_and_goes_on(make_server: MakeServer, http: aiohttp.ClientSession) -> None:
+    """RFC 7395 §3.8"""
+    server = await make_server("[limits]\nkeepalive_seconds = 2\n")
+    await server.account("romeo")
+    romeo = await Tab.connect(http, server, autoping=False)
+    await romeo.bind("romeo")
+    async with asyncio.timeout(DEADLINE):
+        for _ in range(2):
+            ping = await romeo.socket.receive()
+            assert ping.type is aiohttp.WSMsgType.PING
+            await romeo.socket.pong(ping.data)
+    await romeo.say("<iq xmlns='jabber:client' type='get' id='p' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>")
+    assert (await romeo.hear()).get("type") == "result"
+
+
+async def test_a_page_that_answers_no_ping_is_gone(make_server: MakeServer, http: aiohttp.ClientSession) -> None:
+    server = await make_server("[limits]\nkeepalive_seconds = 1\n")
+    await server.account("romeo")
+    romeo = await Tab.connect(http, server, autoping=False)
+    await romeo.bind("romeo")
+    assert server.app.core.is_working
+    async with asyncio.timeout(DEADLINE):
+        assert (await romeo.socket.receive()).type is aiohttp.WSMsgType.PING
+    await until(lambda: not server.app.core.is_working)
 
 
 async def test_nothing_is_compressed_so_nothing_bursts(server: RunningServer, http: aiohttp.ClientSession) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from tests.storage.raw import query
 from xmpp_server.protocol.jid import JID
-from xmpp_server.storage.errors import AccountExists, NoSuchInvitation
+from xmpp_server.storage.errors import AccountExists, NoSuchAccount, NoSuchInvitation, QuotaExceeded
+from xmpp_server.storage.invitations import DAY
 from xmpp_server.storage.store import Store
 
 HOST = "montague.example"
@@ -68,3 +69,34 @@ async def test_what_has_expired_is_found_no_more_and_goes_with_the_next_one(stor
     assert not await store.invitations.is_reserved(account("juliet"))
     await store.invitations.add("new", HOST, expires=SOON, localpart="juliet")
     assert await query(database_url, "SELECT count(*) FROM invitations") == [(1,)]
+
+
+async def test_an_account_makes_so_many_in_a_day_and_they_go_with_it(
+    store: Store, romeo: JID, database_url: str
+) -> None:
+    for number in range(2):
+        await store.invitations.add(f"t{number}", HOST, expires=SOON, contact=romeo, inviter=romeo, per_day=2)
+    with pytest.raises(QuotaExceeded):
+        await store.invitations.add("t2", HOST, expires=SOON, contact=romeo, inviter=romeo, per_day=2)
+    await store.invitations.add("t3", HOST, expires=SOON, contact=romeo, inviter=romeo)
+    await store.invitations.add("operator", HOST, expires=SOON)
+    assert await store.accounts.delete(romeo)
+    assert await query(database_url, "SELECT count(*) FROM invitations") == [(1,)]
+    with pytest.raises(NoSuchAccount):
+        await store.invitations.add("t4", HOST, expires=SOON, inviter=romeo, per_day=2)
+
+
+async def test_what_was_made_longer_ago_counts_no_more(
+    store: Store, romeo: JID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time_ns()
+    await store.invitations.add("old", HOST, expires=SOON + 2 * DAY, inviter=romeo, per_day=1)
+    monkeypatch.setattr(time, "time_ns", lambda: now + 1000 * DAY + 10**9)
+    await store.invitations.add("new", HOST, expires=SOON + 2 * DAY, inviter=romeo, per_day=1)
+
+
+async def test_one_to_a_contact_alone_says_so(store: Store, romeo: JID) -> None:
+    await store.invitations.add("token", HOST, expires=SOON, contact=romeo, contact_only=True)
+    await store.invitations.add("other", HOST, expires=SOON, contact=romeo)
+    found = [await store.invitations.find(token, HOST) for token in ("token", "other")]
+    assert [each is not None and each.contact_only for each in found] == [True, False]

@@ -37,7 +37,6 @@ class Components:
 
     def use(self, host: Host, known: Mapping[str, type[Component]], config: HostConfig) -> None:
         """Mount what the configuration of this host wants, and take away what it does not want any more."""
-        admins = frozenset(JID.parse(admin) for admin in config.admins)
         wanted: dict[str, Component] = {}
         for name, settings in config.components.items():
             if not settings.enabled:
@@ -46,11 +45,11 @@ class Components:
             component = self.running.get(jid.domain)
             if component is None or type(component) is not known[name]:
                 component = self._mount(
-                    known[name], LocalPort(self._router, self._accounts, jid, admins), settings.options
+                    known[name], LocalPort(self._router, self._accounts, jid, host.admins), settings.options
                 )
             elif component.options != settings.options:
                 component.reconfigure(settings.options)
-            self._ports[jid.domain].admins = admins
+            self._ports[jid.domain].admins = host.admins
             wanted[jid.domain] = component
         for item in host.components:
             if item.jid.domain in self.running and item.jid.domain not in wanted:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 from xmpp_server.config import Config, ModuleConfig
+from xmpp_server.config.options import Host as HostConfig
 from xmpp_server.module import Module
 from xmpp_server.modules import all_modules
 from xmpp_server.protocol.errors import StreamError
@@ -71,8 +72,7 @@ class Core:
         own = (self.router, self.accounts, self.ledger, self.resends, self.site, self.newcomers, *sessions, store)
         self._parts: dict[Any, Any] = {type(part): part for part in (*own, *vars(store).values())}
         for domain, host in config.hosts.items():
-            self.add_host(domain, host.modules)
-            self.components.use(self.router.hosts[domain], config.components, host)
+            self._serve(domain, host)
         self.components.use_outside(config.outside)
 
     async def start(self) -> None:
@@ -123,19 +123,15 @@ class Core:
         for domain in self.router.hosts.keys() - config.hosts.keys():
             self._remove_host(domain)
         for domain, host in config.hosts.items():
-            if domain in self.router.hosts:
-                self._use(self.router.hosts[domain], host.modules)
-            else:
-                self.add_host(domain, host.modules)
-            self.components.use(self.router.hosts[domain], config.components, host)
+            self._serve(domain, host)
         self.components.use_outside(config.outside)
 
-    def add_host(self, domain: str, modules: Mapping[str, ModuleConfig]) -> None:
-        """Serve a domain with these modules."""
-        host = Host(domain)
-        self.modules[host.domain] = {}
-        self._use(host, modules)
-        self.router.hosts[host.domain] = host
+    def _serve(self, domain: str, config: HostConfig) -> None:
+        """Serve a domain as its configuration has it, from now on or as before."""
+        host = self.router.hosts.setdefault(domain, Host(domain))
+        host.admins = frozenset(JID.parse(admin) for admin in config.admins)
+        self._use(host, config.modules)
+        self.components.use(host, self.config.components, config)
 
     def _remove_host(self, domain: str) -> None:
         self.components.remove(self.router.hosts[domain])
@@ -148,7 +144,7 @@ class Core:
 
     def _use(self, host: Host, modules: Mapping[str, ModuleConfig]) -> None:
         """Put the enabled modules in their places, and take the others out; one that stays keeps what it knows."""
-        running = self.modules[host.domain]
+        running = self.modules.get(host.domain, {})
         classes = all_modules()
         host.reset()
         wanted: dict[str, Module] = {}

@@ -17,9 +17,10 @@ from typing import Final
 from xmpp_server.app.lock import serving_process
 from xmpp_server.config import Config
 from xmpp_server.protocol.credentials import Hash, Verifier
-from xmpp_server.protocol.invitation import invitation_uri, landing_path
+from xmpp_server.protocol.invitation import invitation_uri, landing_path, new_token
 from xmpp_server.protocol.jid import JID, InvalidJID
 from xmpp_server.storage.accounts import LONGEST_NAME, AccountEntry
+from xmpp_server.storage.invitations import DAY
 from xmpp_server.storage.migrate import migrate
 from xmpp_server.storage.store import Store
 from xmpp_server.stream.sasl import InvalidPassword, make_verifiers
@@ -29,8 +30,6 @@ from .failure import Failure
 Action = Callable[[Config, Store, argparse.Namespace], Awaitable[None]]
 
 _GENERATED_BYTES: Final = 15
-_TOKEN_BYTES: Final = 18
-_DAY: Final = 86_400_000_000  # microseconds
 _PAGE: Final = 500
 
 
@@ -70,8 +69,8 @@ async def _invite(config: Config, store: Store, args: argparse.Namespace) -> Non
         raise Failure(f"{account} exists" if args.uses == 1 else f"only one can be {account}")
     if not config.hosts[account.domain].modules["invitations"].enabled:
         raise Failure(f"modules.invitations is not enabled for {account.domain}")
-    token = secrets.token_urlsafe(_TOKEN_BYTES)
-    expires = time.time_ns() // 1000 + args.days * _DAY
+    token = new_token()
+    expires = time.time_ns() // 1000 + args.days * DAY
     await store.invitations.add(
         token, account.domain, expires=expires, localpart=account.localpart, contact=contact, uses=args.uses
     )

@@ -215,7 +215,8 @@ class Limits(msgspec.Struct, frozen=True):
     outbox_bytes: Annotated[int, msgspec.Meta(ge=262_144)] = 4_194_304
     """Bytes that may wait for a client that does not read; with more, its connection ends."""
     keepalive_seconds: Seconds = 240
-    """After so long without traffic the server writes a space, to notice a dead connection (RFC 6120 §4.6.1)."""
+    """After so long without traffic the server writes a space, to notice a dead connection (RFC 6120 §4.6.1); over
+    WebSocket it sends a ping then, and after 50 seconds at the latest (RFC 7395 §3.8)."""
     sessions_per_account: Count = 50
     """Clients of one account that are connected at the same time."""
     roster_items: Count = 10_000

@@ -26,13 +26,13 @@ import msgspec
 
 from xmpp_server.module import Module, iq_get, iq_set, on
 from xmpp_server.protocol import ns
+from xmpp_server.protocol.commands import COMMANDS
 from xmpp_server.protocol.disco import Identity
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.forms import Form
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.pubsub.approvals import COMMANDS
 from xmpp_server.pubsub.config import MAX, NodeConfig
 from xmpp_server.pubsub.engine import Engine
 from xmpp_server.pubsub.errors import NS, OWNER

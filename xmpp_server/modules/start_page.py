@@ -162,6 +162,8 @@ with the app that you choose.</p>{own}
             return _later()
         if found is None:
             return self._unknown(request)
+        if found.contact_only:
+            return _message(403, "Not here", "This invitation is for people who have an account.")
         try:
             if not self._made.take(request.key):
                 return _message(429, "Too many attempts", "Try again in an hour.")
@@ -195,18 +197,21 @@ Open an app, and log in with it and with the password that you chose.</p>
     ) -> web.Response:
         contact = JID.parse(found.contact) if found.contact else None
         account = JID(found.localpart, found.host, "")
-        uri = invitation_uri(account, request.rest, contact)
+        uri = invitation_uri(account, request.rest, contact, contact_only=found.contact_only)
         inviter = f"<b>{escape(str(contact))}</b> invites you" if contact else "You are invited"
-        form = self._form(found, name, error) if self.options.accounts and request.secure else ""
+        offered = self.options.accounts and request.secure and not found.contact_only
+        form = self._form(found, name, error) if offered else ""
+        where = "chat" if found.contact_only else self._host.domain
         # The code is black on white whatever the colours are, with the margin that readers need.
         code = segno.make(uri, error="m", micro=False).svg_inline(
             border=4, omitsize=True, svgclass=None, lineclass=None
         )
         status = 200 if error is None else 409 if error.condition == "conflict" else 400
         return _page(
-            f"An invitation to {self._host.domain}",
-            f"""<h1>{inviter} to {escape(self._host.domain)}</h1>
-<p>It is a server for XMPP, the open standard for messaging, which you use with the app of your choice.</p>{form}
+            f"An invitation to {where}",
+            f"""<h1>{inviter} to {escape(where)}</h1>
+<p>{escape(self._host.domain)} is a server for XMPP, the open standard for messaging, which you use with the app of your
+choice.</p>{form}
 <section><h2>With an app</h2><p>On this device, if the app is installed:</p>
 <a class="button" href="{escape(uri)}">Open the app</a><p>On another one, scan this with its app:</p>
 <div role="img" aria-label="QR code of the invitation">{code}</div></section>

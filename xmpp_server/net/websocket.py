@@ -45,7 +45,8 @@ class WebSocket:
         if self.clients.tls_required and not request.secure:
             return text(403, "This is for connections with TLS.")
         most = self.clients.settings.after.max_bytes
-        socket = web.WebSocketResponse(protocols=(_PROTOCOL,), heartbeat=_HEARTBEAT, compress=False, max_msg_size=most)
+        heartbeat = min(_HEARTBEAT, self.clients.limits.keepalive)
+        socket = web.WebSocketResponse(protocols=(_PROTOCOL,), heartbeat=heartbeat, compress=False, max_msg_size=most)
         await socket.prepare(request)
         connection = WebSocketConnection(self.clients, secure=request.secure)
         transport = _Transport(socket, request, connection)

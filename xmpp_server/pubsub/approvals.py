@@ -8,6 +8,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from xmpp_server.protocol import ns
+from xmpp_server.protocol.commands import answer, is_cancelled, submitted
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.forms import Field, Form, boolean
@@ -22,7 +23,6 @@ from .errors import NS, refuse
 
 AUTHORIZATION: Final = f"{NS}#subscribe_authorization"
 GET_PENDING: Final = f"{NS}#get-pending"
-COMMANDS: Final = "http://jabber.org/protocol/commands"
 _X: Final = qname(ns.DATA, "x")
 _ASKED: Final = 100
 """Subscriptions that an owner is asked for at once; those that wait behind them come when he asks again."""
@@ -98,24 +98,16 @@ class Approvals:
         """The ad-hoc command by which an owner asks for what waits (§8.7)."""
         if command.get("node") != GET_PENDING:
             raise StanzaError("item-not-found")
-        action, x = command.get("action", "execute"), command.child(ns.DATA, "x")
-        answer = Element(COMMANDS, "command", {"node": GET_PENDING, "sessionid": command.get("sessionid", GET_PENDING)})
-        if action == "cancel":
-            answer.attrs["status"] = "canceled"
-            return answer
-        if action not in ("execute", "complete", "next"):
-            raise StanzaError("bad-request", application=Element(COMMANDS, "bad-action"))
-        if x is None:
+        if is_cancelled(command):
+            return answer(command, "canceled")
+        form = submitted(command)
+        if form is None:
             nodes = tuple((name, "") for name in await self._engine.store.pending(owner, by.bare))
-            answer.attrs["status"] = "executing"
-            answer.add(Element(COMMANDS, "actions", {"execute": "complete"}, [Element(COMMANDS, "complete")]))
-            return answer.add(
-                Form.of("form", AUTHORIZATION, Field("pubsub#node", (), "list-single", "", nodes)).element()
-            )
-        node = await self._engine.owned(owner, Form.parse(x, "submit").text("pubsub#node"), by)
+            choice = Field("pubsub#node", (), "list-single", "", nodes)
+            return answer(command, "executing", Form.of("form", AUTHORIZATION, choice))
+        node = await self._engine.owned(owner, form.text("pubsub#node"), by)
         await self.ask(node, await self._engine.store.waiting(owner, node.name, _ASKED), [by])
-        answer.attrs["status"] = "completed"
-        return answer
+        return answer(command, "completed")
 
 
 def _waiting(row: NodeRow, jid: JID, form: Form) -> Subscription | None:

@@ -17,6 +17,7 @@ from xmpp_server.storage.roster import RosterItem
 from xmpp_server.util.http import Routes
 
 from .account import Account, Session
+from .commands import Command
 from .effects import Effect, Later, Origin
 from .entry import Entry
 from .hooks import Collector, Filter, Notice
@@ -252,6 +253,10 @@ class Host:
         """Names that no account gets by itself."""
         self.is_open = False
         """Whether everybody may make an account."""
+        self.commands: dict[str, Command] = {}
+        """What is done by ad-hoc command, by node."""
+        self.admins: Set[JID] = frozenset()
+        """The accounts that may administrate it."""
         self._offered: dict[tuple[bool, bool], tuple[Element, ...]] = {}
 
     async def stream_features(self, *, encrypted: bool, authenticated: bool) -> tuple[Element, ...]:
@@ -279,5 +284,6 @@ class Host:
         self.web = Routes()
         self.reserved = frozenset()
         self.is_open = False
+        self.commands = {}
         self.features.clear()
         self.account_features.clear()

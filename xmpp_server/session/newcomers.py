@@ -48,10 +48,12 @@ class Newcomers:
     async def make(self, host: Host, username: str, password: str, invitation: Invitation | None = None) -> JID:
         """The new account. Who is invited by somebody is a contact of theirs from the start, and they of the newcomer.
 
-        Raises StanzaError: not-acceptable (a name or password that cannot be one, or not the name of the invitation),
-        conflict (taken), item-not-found (the invitation was used meanwhile).
+        Raises StanzaError: not-allowed (the invitation is for none), not-acceptable (a name or password that cannot be
+        one, or not the name of the invitation), conflict (taken), item-not-found (the invitation was used meanwhile).
         """
         account = address(host, username)
+        if invitation is not None and invitation.contact_only:
+            raise StanzaError("not-allowed", "The invitation is for people who have an account.")
         if invitation is not None and invitation.localpart not in ("", account.localpart):
             raise StanzaError("not-acceptable", f"The invitation is for {invitation.localpart}@{host.domain}.")
         if await self.is_taken(host, account, invitation):

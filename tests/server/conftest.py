@@ -41,7 +41,7 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
 @pytest.fixture(autouse=True)
 def short_goodbye(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many a client of these tests does not answer when the server closes its stream."""
-    monkeypatch.setattr("xmpp_server.app.server._GOODBYE", 0.5)
+    monkeypatch.setattr("xmpp_server.app.server._GOODBYE", 1.0)
 
 
 @pytest_asyncio.fixture

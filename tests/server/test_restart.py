@@ -98,6 +98,26 @@ async def test_what_is_in_the_archive_at_the_stop_is_in_the_session_too(
     assert await juliet.message() == "1"
 
 
+async def test_what_was_held_back_from_a_session_at_the_stop_follows_although_another_one_has_it(
+    people: RunningServer, make_server: MakeServer
+) -> None:
+    juliet = await ManagedClient.enable(people, "juliet", "balcony")
+    phone = await ManagedClient.enable(people, "juliet", "phone")
+    juliet.answers = phone.answers = False
+    (account,) = (account for account in people.users if account.jid.localpart == "juliet")
+    account.sessions["phone"].hold()  # as while it is handed older ones
+    romeo = await ManagedClient.enable(people, "romeo", "orchard")
+    await romeo.say("juliet@localhost", "1")
+    assert await juliet.message() == "1"
+    await people.stop()
+    server = await make_server()
+    await juliet.resume(server)
+    phone = await phone.resume(server)
+    assert phone.answer.name == "resumed"
+    assert await phone.message() == "1"
+    await silence(phone)
+
+
 async def test_what_fell_to_the_inbox_at_the_stop_comes_before_what_is_said_after_the_restart(
     people: RunningServer, make_server: MakeServer
 ) -> None:

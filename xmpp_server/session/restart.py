@@ -36,7 +36,8 @@ _HEADER: Final = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://eth
 
 
 class _State(msgspec.Struct, array_like=True):
-    """All of a session that its client relies on. `queue` holds each stanza and its id in the inbox, or 0."""
+    """All of a session that its client relies on. `queue` holds each stanza and its id in the inbox, or 0; `held` the
+    same of the messages that were held back."""
 
     resource: str
     ns: str
@@ -51,6 +52,7 @@ class _State(msgspec.Struct, array_like=True):
     blocklist_pushes: bool
     directed: list[str]
     interests: list[str] | None = None
+    held: list[tuple[bytes, int]] = []
 
 
 class Restart:
@@ -82,10 +84,12 @@ class Restart:
             made = await asyncio.gather(*(self._restore(one) for one in saved[start : start + _TOGETHER]))
             restored += [session for session in made if session is not None]
         for session in restored:
-            for _, claim in session.managed.queue if session.managed is not None else ():
+            queue = session.managed.queue if session.managed is not None else ()
+            for _, claim in (*queue, *session.held):
                 if isinstance(claim, Entry) and not claim.sent:
                     claim.complete()
             await session.host.hooks.session_restored.run(session)
+            session.release()
         return len(restored)
 
     async def _restore(self, saved: SavedSession) -> Session | None:
@@ -108,6 +112,9 @@ class Restart:
         managed.sent = managed.acknowledged = state.acknowledged
         for data, id in state.queue:
             managed.push(data, self._claim(session, id) if id else None)
+        session.hold()  # until it is known whether something older goes before
+        for data, id in state.held:
+            session.deliver(_stanza(data), self._claim(session, id) if id else None)
         return session
 
     def _claim(self, session: Session, id: int) -> Receipt:
@@ -135,12 +142,13 @@ def _saved(stream: Managed, now: int) -> SavedSession:
         blocklist_pushes=session.blocklist_pushes,
         directed=[str(jid) for jid in session.directed or ()],
         interests=sorted(session.interests) if session.interests is not None else None,
+        held=[(stanza.to_bytes(), _row(receipt)) for stanza, receipt in session.held],
     )
     return SavedSession(stream.owner, stream.key, stream.handled, now, msgspec.msgpack.encode(state))
 
 
 def _row(claim: object) -> int:
-    return claim.id if isinstance(claim, Entry) and claim.state is WRITTEN else 0
+    return claim.row if isinstance(claim, Entry) and claim.state is WRITTEN else 0
 
 
 def _stanza(data: bytes) -> Stanza:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from xmpp_server.protocol.errors import StanzaError, StreamError
@@ -182,6 +182,11 @@ class Session:
             delivered = delivered and self.deliver(stanza, receipt)
             if not delivered and receipt is not None:
                 receipt.lost(self)
+
+    @property
+    def held(self) -> Sequence[tuple[Stanza, Receipt | None]]:
+        """What is held back, oldest first."""
+        return self._held or ()
 
     def oldest_held(self) -> Receipt | None:
         """The first receipt of what is held back."""

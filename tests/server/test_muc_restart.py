@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from components.muc.service import Muc
 from tests.server.conftest import MakeServer
 from tests.server.managed_client import SM, ManagedClient
 from tests.server.running import RunningServer
 from xmpp_server.protocol.element import Element
+from xmpp_server.protocol.jid import JID
 
 ROOM = "cave@conference.localhost"
 USER = "http://jabber.org/protocol/muc#user"
@@ -65,6 +67,26 @@ async def test_who_resumes_is_still_in_the_room(server: RunningServer, make_serv
     await speak(juliet, "after")
     message = await until(romeo, "message", "body", "after")
     assert message.get("from") == f"{ROOM}/juliet"
+
+
+async def test_who_was_being_brought_up_to_date_at_the_stop_is_so_after_it(
+    server: RunningServer, make_server: MakeServer
+) -> None:
+    juliet, romeo = await a_room(server)
+    await speak(juliet, "before")
+    await until(romeo, "message", "body", "before")
+    rooms = server.app.core.components.running["conference.localhost"]
+    assert isinstance(rooms, Muc)
+    assert romeo.jid is not None
+    rooms._live[JID.parse(ROOM)].room.behind.add(romeo.jid)  # as while a page of the log is on its way to him
+    await speak(juliet, "missed")
+    await until(juliet, "message", "body", "missed")
+    await server.stop()
+    again = await make_server()
+    juliet, romeo = await juliet.resume(again), await romeo.resume(again)
+    await until(romeo, "message", "body", "missed")
+    await speak(juliet, "after")
+    await until(romeo, "message", "body", "after")
 
 
 async def test_who_cannot_resume_is_told_at_the_stop(server: RunningServer) -> None:

@@ -90,9 +90,9 @@ class App:
             undo.push_async_callback(self._store.close)
             self.core = Core(config, self._store)
             await self._make_admins()
-            await self.core.start()
             if restored := await self.core.restart.restore():
                 _log.info("sessions_restored", sessions=restored)
+            await self.core.start()  # rooms bring those up to date who are there again
             await self._listen()
             undo.pop_all()
         self._tasks.append(keep(self._wheel.turn(), "wheel"))

@@ -119,3 +119,26 @@ async def test_who_comes_to_a_second_gate_does_not_wait_for_those_behind_him() -
             assert lane.last is not None
             await asyncio.wait((lane.last,))
     assert came == [0, 1]
+
+
+async def test_a_place_that_has_a_second_task_is_under_way_until_that_one_is_done() -> None:
+    lane = Lane()
+    place = lane.place()
+    goes = asyncio.Event()
+
+    async def wait(event: asyncio.Event | None) -> None:
+        if event is not None:
+            await event.wait()
+
+    first = asyncio.create_task(wait(None))
+    second = asyncio.create_task(wait(goes))
+    lane.enter(place, first)
+    lane.enter(place, second)
+    async with asyncio.timeout(10):
+        await first
+    assert lane.is_blocked
+    goes.set()
+    async with asyncio.timeout(10):
+        await second
+        while lane.is_blocked:
+            await asyncio.sleep(0)

@@ -44,7 +44,7 @@ class Lane:
     @property
     def is_blocked(self) -> bool:
         """Whether the next one has to wait."""
-        return self.last is not None
+        return bool(self._under_way)
 
     @property
     def last(self) -> asyncio.Task[None] | None:
@@ -58,9 +58,14 @@ class Lane:
         return [task for each, task in under_way.items() if each < place] if under_way else []
 
     def enter(self, place: int, task: asyncio.Task[None]) -> None:
-        """This place is under way until the task is done."""
+        """This place is under way until the task is done; it may have another one by the time that this is told."""
         self._under_way[place] = task
-        task.add_done_callback(lambda _: self._under_way.pop(place, None))
+
+        def leave(task: asyncio.Task[None]) -> None:
+            if self._under_way.get(place) is task:
+                del self._under_way[place]
+
+        task.add_done_callback(leave)
 
 
 class Gate(asyncio.Future[T]):

@@ -202,9 +202,8 @@ class Archive(Module):
         _goes_behind(passage, commit)
         if is_refused(account, n, await _settled(commit)):
             raise StanzaError("service-unavailable")
-        if book.turns.is_early(
-            n
-        ):  # it has none of its own: what comes never waits for what is sent, or both could wait
+        # it takes no turn of its own: what comes never waits for what is sent, or each could wait for the other
+        if book.turns.is_early(n):
             await book.turns.comes(n)
         passage.copy = self._with_id(passage.stanza, account, n)
 

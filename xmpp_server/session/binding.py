@@ -107,7 +107,7 @@ class Binder:
     async def unbind(self, session: Session) -> None:
         """The session's stream is gone: what came over it is handled, and whoever saw it is told. A second call does
         nothing but wait for that."""
-        await session.inbound.rest(_REST)
+        await session.rest(_REST)
         await self._end(session)
 
     async def _end(self, session: AnySession) -> None:

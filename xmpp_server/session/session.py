@@ -190,7 +190,7 @@ class Session:
 
     def oldest_held(self) -> Receipt | None:
         """The first receipt of what is held back."""
-        return next((receipt for _, receipt in self._held or () if receipt is not None), None)
+        return next((receipt for _, receipt in self.held if receipt is not None), None)
 
     def _hold_back(self, stanza: Stanza, receipt: Receipt | None) -> bool:
         size = len(stanza.payload) + _ENVELOPE

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 
+from tests.lingering import Lingering
 from tests.waiting import until
-from xmpp_server.modules import archive
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.effects import Effect
-from xmpp_server.storage.archive_writer import Key
 from xmpp_server.storage.batch import Unit
 from xmpp_server.storage.errors import Unavailable
 
@@ -226,25 +224,16 @@ async def test_what_comes_from_several_people_is_delivered_in_the_order_of_its_i
     tybalt.send(say("before"))
     await world.settle()
     texts(juliet)
-    settled, goes, begun = archive._settled, asyncio.Event(), asyncio.Event()
-
-    async def slow(commit: asyncio.Future[Any]) -> Collection[Key]:
-        refused = await settled(commit)
-        if not begun.is_set():
-            begun.set()
-            await goes.wait()
-        return refused
-
-    monkeypatch.setattr(archive, "_settled", slow)
+    first = Lingering(monkeypatch)
     romeo.send(say("1"))
-    await begun.wait()
+    await first.committed.wait()
     tybalt.send(say("2"))
     await read(tybalt)
     await world.store.archive.settled()
     for _ in range(10):
         await asyncio.sleep(0)
     assert texts(juliet) == []
-    goes.set()
+    first.goes.set()
     await world.settle()
     assert texts(juliet) == ["1", "2"]
 
@@ -257,25 +246,16 @@ async def test_a_copy_of_what_is_sent_comes_behind_what_came_before_it(
     await phone.request("set", "<enable xmlns='urn:xmpp:carbons:2'/>")
     await world.settle()
     phone.inbox.clear()
-    settled, goes, begun = archive._settled, asyncio.Event(), asyncio.Event()
-
-    async def slow(commit: asyncio.Future[Any]) -> Collection[Key]:
-        refused = await settled(commit)
-        if not begun.is_set():
-            begun.set()
-            await goes.wait()
-        return refused
-
-    monkeypatch.setattr(archive, "_settled", slow)
+    first = Lingering(monkeypatch)
     romeo.send(say("1"))
-    await begun.wait()
+    await first.committed.wait()
     juliet.send(say("2", to=ROMEO))
     await read(juliet)
     await world.store.archive.settled()
     for _ in range(10):
         await asyncio.sleep(0)
     assert not [stanza for stanza in phone.inbox if stanza.name == "message"]
-    goes.set()
+    first.goes.set()
     await world.settle()
     came = [stanza for stanza in phone.inbox if stanza.name == "message"]
     assert [stanza.child("urn:xmpp:carbons:2", "sent") is not None for stanza in came] == [False, True]

@@ -14,6 +14,7 @@ import pytest
 from components.muc import Muc
 from tests.waiting import until
 from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.errors import Unavailable
 
 from .conftest import MakeWorld
 from .rooms import ADMIN, JOIN, ROOM, STANZAS, admin, bodies, enter, make_room, speak
@@ -273,3 +274,33 @@ async def test_a_hundred_thousand_rooms_cost_nothing_at_the_start(world: World, 
     await crone.receives("<presence from='r77777@conference.localhost/firstwitch'/>")
     assert len(muc._live) == 1
     await again.close()
+
+
+async def test_what_a_member_missed_is_waited_for_while_the_database_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """the history that everybody is shown would be all that he ever got"""
+    monkeypatch.setattr("components.muc.catching_up._AGAIN", 0.01)
+    crone = await make_room(world, persistentroom="1")
+    assert await admin(crone, "<item affiliation='member' jid='m1@localhost'/>") == "result"
+    member = await world.connect("m1@localhost/pda")
+    await come([member])
+    await member.disconnect()
+    words = [f"w{n}" for n in range(60)]
+    await speak(crone, *words)
+    rooms = world.core.components.running["conference.localhost"]
+    assert isinstance(rooms, Muc)
+    cursors, asked = rooms._rooms.cursors, 0
+
+    async def away(room: JID, account: JID) -> dict[str, int]:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise Unavailable("away")
+        return await cursors(room, account)
+
+    monkeypatch.setattr(rooms._rooms, "cursors", away)
+    member = await world.connect("m1@localhost/pda")
+    await come([member])
+    await until(lambda: len(bodies(member)) >= len(words), seconds=10)
+    assert bodies(member) == words

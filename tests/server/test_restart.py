@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from typing import Any
 
 import pytest
 
+from tests.lingering import Lingering
 from tests.server.conftest import MakeServer
 from tests.server.managed_client import SM, ManagedClient
 from tests.server.running import RunningServer
 from tests.waiting import until
-from xmpp_server.modules import archive
 from xmpp_server.protocol.caps import Caps
 from xmpp_server.protocol.disco import Identity, Info
 from xmpp_server.protocol.jid import JID
-from xmpp_server.storage.archive_writer import Key
 from xmpp_server.storage.offline import Message
 from xmpp_server.storage.store import Store
 
@@ -76,21 +73,13 @@ async def test_what_is_in_the_archive_at_the_stop_is_in_the_session_too(
     """for a client that resumes does not ask the archive"""
     juliet = await ManagedClient.enable(people, "juliet", "balcony")
     romeo = await ManagedClient.enable(people, "romeo", "orchard")
-    settled, committed, goes = archive._settled, asyncio.Event(), asyncio.Event()
-
-    async def slow(commit: asyncio.Future[Any]) -> Collection[Key]:
-        refused = await settled(commit)
-        committed.set()
-        await goes.wait()
-        return refused
-
-    monkeypatch.setattr(archive, "_settled", slow)
+    message = Lingering(monkeypatch)
     await romeo.say("juliet@localhost", "1")
     async with asyncio.timeout(20):
-        await committed.wait()
+        await message.committed.wait()
     stopping = asyncio.create_task(people.stop())
     assert not (await asyncio.wait([stopping], timeout=1.5))[0]
-    goes.set()
+    message.goes.set()
     await stopping
     monkeypatch.undo()
     juliet = await juliet.resume(await make_server())

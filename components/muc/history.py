@@ -18,7 +18,7 @@ from .names import MUC, OCCUPANT_ID_KEY
 
 _MOST: Final = 100
 _MOST_OCTETS: Final = 1_000_000
-_ORIGIN_ID: Final = qname(ns.STANZA_ID, "origin-id")
+ORIGIN_ID: Final = qname(ns.STANZA_ID, "origin-id")
 _ADDED: Final = frozenset((qname(ns.STANZA_ID, "stanza-id"), qname(ns.DELAY, "delay"), OCCUPANT_ID_KEY))
 """What the room, or whoever sends something again, adds to a message."""
 _SUBJECT: Final = qname(ns.CLIENT, "subject")
@@ -86,6 +86,12 @@ def is_subject(message: Stanza) -> bool:
     return _SUBJECT in keys and BODY not in keys and _THREAD not in keys
 
 
+def is_same(kept: Stanza, message: Stanza, occupant: str) -> bool:
+    """Whether it is the message that was kept: its sender, who has this occupant id, sends it again because the server
+    crashed before it could tell that it has it (XEP-0198 §5)."""
+    return kept.attribute(OCCUPANT_ID_KEY, "id") == occupant and _content(kept) == _content(message)
+
+
 def _content(message: Stanza) -> list[bytes]:
     return [message.parse(child).to_bytes() for child in message.children if child.key not in _ADDED]
 
@@ -108,8 +114,8 @@ class History:
         entry = Entry(n, at, stanza)
         self._entries.append(entry)
         self._octets += entry.size
-        if _ORIGIN_ID in stanza.keys:
-            self._origins[stanza.attribute(_ORIGIN_ID, "id")] = entry
+        if ORIGIN_ID in stanza.keys:
+            self._origins[stanza.attribute(ORIGIN_ID, "id")] = entry
         while len(self._entries) > _MOST or (self._octets > _MOST_OCTETS and len(self._entries) > 1):
             oldest = self._entries.popleft()
             self._forget(oldest)
@@ -125,17 +131,14 @@ class History:
 
     def _forget(self, entry: Entry) -> None:
         self._octets -= entry.size
-        id = entry.stanza.attribute(_ORIGIN_ID, "id")
+        id = entry.stanza.attribute(ORIGIN_ID, "id")
         if self._origins.get(id) is entry:
             del self._origins[id]
 
-    def same(self, message: Stanza, occupant: str) -> Entry | None:
-        """The message itself, if it is here already: its sender, who has this occupant id, sends it again because the
-        server crashed before it could tell that it has it (XEP-0198 §5). Known by its origin-id and its content."""
-        entry = self._origins.get(message.attribute(_ORIGIN_ID, "id")) if self._origins else None
-        if entry is None or entry.stanza.attribute(OCCUPANT_ID_KEY, "id") != occupant:
-            return None
-        return entry if _content(entry.stanza) == _content(message) else None
+    def same(self, message: Stanza, occupant: str) -> Stanza | None:
+        """The message itself as it was reflected, if it is here already (`is_same`); found by its origin-id."""
+        entry = self._origins.get(message.attribute(ORIGIN_ID, "id")) if self._origins else None
+        return entry.stanza if entry is not None and is_same(entry.stanza, message, occupant) else None
 
     def after(self, n: int) -> list[Entry]:
         """The messages with a higher number, less the subjects."""

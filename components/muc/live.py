@@ -112,7 +112,13 @@ class LiveRoom:
                 stanza = logged.stanza.to_bytes(ns.CLIENT)
                 writes.append(
                     self._rooms.log.add(
-                        room.jid, logged.n, stanza, at=logged.at, peer=logged.author, entombed=logged.entombed
+                        room.jid,
+                        logged.n,
+                        stanza,
+                        at=logged.at,
+                        peer=logged.author,
+                        mark=logged.mark,
+                        entombed=logged.entombed,
                     )
                 )
         except StorageError as error:

@@ -38,9 +38,12 @@ def receive(room: Room, stanza: Stanza) -> None:
         raise StanzaError("bad-request", "Messages to a room are of type groupchat.")
 
 
-def speak(room: Room, stanza: Stanza) -> None:
-    """Reflect it to all. Raises StanzaError not-acceptable for who is not in the room, forbidden without voice, for the
-    subject without the right to change it; policy-violation if it is too large."""
+def speak(room: Room, stanza: Stanza, former: Stanza | None = None) -> None:
+    """Reflect it to all; `former` is the message itself, if it is sent again and in the log already.
+
+    Raises StanzaError not-acceptable for who is not in the room, forbidden without voice, for the subject without the
+    right to change it; policy-violation if it is too large.
+    """
     occupant = room.occupant(stanza)
     changes_subject = is_subject(stanza)
     if changes_subject:
@@ -49,15 +52,15 @@ def speak(room: Room, stanza: Stanza) -> None:
     elif occupant.role < Role.PARTICIPANT:
         raise StanzaError("forbidden", "You have no voice.")
     room.count(occupant, len(stanza.payload))
-    again = room.history.same(stanza, occupant.id)
+    again = former or room.history.same(stanza, occupant.id)
     if again is not None:  # who sends it again is shown it as it was, or in its turn with what he missed
         if stanza.sender not in room.behind:
-            room.send(again.stanza.stamped(to=stanza.sender))
+            room.send(again.stamped(to=stanza.sender))
         return
     message = as_occupant(room, occupant, stanza)
     n = 0
     if room.logs and (changes_subject or is_worth_keeping(message)):
-        message, n = room.log(message, occupant.address)
+        message, n = room.log(message, occupant.address, mark=room.mark(stanza))
     elif is_worth_keeping(message) and not changes_subject:
         at = room.surroundings.now()
         room.last = room.surroundings.number(room.last)

@@ -12,10 +12,11 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.util.limits import Allowance, TokenBucket
+from xmpp_server.util.marks import Marks
 
 from .config import Config
 from .hat import Hat, worn
-from .history import History
+from .history import ORIGIN_ID, History
 from .names import JOIN, MUC, OCCUPANT_ID, USER
 from .occupants import Occupant, Occupants
 from .privileges import Affiliation, Role
@@ -59,6 +60,9 @@ class Room:
         self.history = History()
         self.last = 0
         """The number of the newest message."""
+        self.former = Marks()
+        """The marks of the messages that were in the log when the room was brought: of those that a client may send
+        again after a crash."""
         self.keeps = True
         """Whether the service has a log."""
         self.lists_occupants = False
@@ -139,7 +143,20 @@ class Room:
         receivers = list(self.occupants.sessions if to is None else to)
         self.fan_out(Stanza.build("message", *elements, sender=self.jid, type=type), receivers)
 
-    def log(self, message: Stanza, author: JID, entombed: tuple[tuple[int, bytes], ...] = ()) -> tuple[Stanza, int]:
+    def mark(self, message: Stanza) -> int | None:
+        """What a message of an occupant is found by in the log if it is sent again; None if it has no origin-id."""
+        if ORIGIN_ID not in message.keys:
+            return None
+        assert message.sender is not None
+        return self.surroundings.mark(self.jid, message.sender.bare, message.attribute(ORIGIN_ID, "id"))
+
+    def log(
+        self,
+        message: Stanza,
+        author: JID,
+        entombed: tuple[tuple[int, bytes], ...] = (),
+        mark: int | None = None,
+    ) -> tuple[Stanza, int]:
         """The message as it is reflected, with its id in the log, and its number."""
         surroundings = self.surroundings
         n = self.last = surroundings.number(self.last)
@@ -150,7 +167,7 @@ class Room:
         if self.config.non_anonymous and (occupant := self.occupants.named(author.resource)) is not None:
             # XEP-0313 §6.1.3: who could see the real address then, sees it in the archive
             kept = message.with_child(self.user_x(occupant.jid, occupant.role, jid=str(occupant.session)))
-        self.turn.logged = Logged(n, at, kept, author, entombed)
+        self.turn.logged = Logged(n, at, kept, author, entombed, mark)
         self.history.add(n, at, message)
         return message, n
 

@@ -25,14 +25,17 @@ from xmpp_server.protocol.stanza import Stanza, qname
 from xmpp_server.storage.archive import Matching
 from xmpp_server.storage.database import Database
 from xmpp_server.storage.errors import StorageError
+from xmpp_server.storage.patience import patiently
 from xmpp_server.storage.rooms import Rooms
 from xmpp_server.storage.secrets import Secrets
 from xmpp_server.util.limits import Allowance
+from xmpp_server.util.marks import Marks
 from xmpp_server.util.tasks import keep
 
-from . import archive, joining, keeping, moderation, presence, search, service_disco
+from . import archive, joining, keeping, messages, moderation, presence, search, service_disco
 from .catching_up import CatchingUp, is_owed
 from .cursors import Cursors
+from .history import is_same
 from .live import LiveRoom, used
 from .names import JOIN, MODERATE
 from .notices import Listener, notice
@@ -47,6 +50,7 @@ _log = structlog.get_logger()
 _MODERATE: Final = qname(MODERATE, "moderate")
 _SEARCH: Final = qname(search.NS, "search")
 _IN_MEMORY: Final = 100  # messages of the log that a room is brought with
+_SENT_AGAIN: Final = 1000  # messages of the log before which a client may have been when the server crashed
 _UPKEEP: Final = 3600.0  # seconds
 _BATCH: Final = 1000  # messages that are removed from a log at once
 _DAY: Final = 86_400_000_000  # microseconds
@@ -156,6 +160,10 @@ class Muc(Component):
         """As `Surroundings` has it."""
         return self._ids.seal(room, n)
 
+    def mark(self, room: JID, account: JID, id: str) -> int:
+        """As `Surroundings` has it."""
+        return self._ids.mark(room, room, account, id)
+
     def occupant_id(self, room: JID, account: JID) -> str:
         """As `Surroundings` has it."""
         return blake2b(f"{room}\0{account}".encode(), key=self._occupant_key, digest_size=20).hexdigest()
@@ -179,8 +187,12 @@ class Muc(Component):
                 return None
             if stanza.keys == [_MODERATE]:
                 return await self._moderate(live, stanza)
-        if stanza.type == "groupchat" and retraction.RETRACT in stanza.keys:
-            return await self._retract(live, stanza)
+        if stanza.type == "groupchat":
+            former = live.room.former if not to.resource else ()
+            if former and (mark := live.room.mark(stanza)) is not None and mark in former:
+                return await self._sent_again(live, stanza, mark)
+            if retraction.RETRACT in stanza.keys:
+                return await self._retract(live, stanza)
         return self._take(live, live.room.receive(stanza))
 
     def _take(self, live: LiveRoom, turn: Turn) -> asyncio.Future[Any] | None:
@@ -256,6 +268,7 @@ class Muc(Component):
             room.history.floor = found[0].n - 1 if len(found) == _IN_MEMORY else 0
             for message in await log.load(jid, Matching(), found[0].n, found[-1].n):
                 room.history.add(message.n, message.at, keeping.read(message.stanza))
+        room.former = Marks(mark for _, mark in await log.recent(jid, _SENT_AGAIN) if mark is not None)
         return self._live.setdefault(jid, self._alive(room))
 
     def _room(self, jid: JID) -> Room:
@@ -334,6 +347,17 @@ class Muc(Component):
                 raise StanzaError("item-not-found", "The room has no message of this id.")
             original = found[0].stanza
             return self._take(live, room.act(lambda: moderation.moderate(room, stanza, request, n, original), stanza))
+
+    async def _sent_again(self, live: LiveRoom, stanza: Stanza, mark: int) -> asyncio.Future[Any] | None:
+        """A message that has the mark of one in the log."""
+        room, sender = live.room, stanza.sender
+        assert sender is not None
+        with used(live):
+            occupant_id = self.occupant_id(room.jid, sender.bare)
+            found = await patiently(lambda: self._rooms.log.marked(room.jid, mark))
+            kept = (keeping.read(original) for _, original in found)
+            former = next((each for each in kept if is_same(each, stanza, occupant_id)), None)
+            return self._take(live, room.act(lambda: messages.speak(room, stanza, former), stanza))
 
     async def _retract(self, live: LiveRoom, stanza: Stanza) -> asyncio.Future[Any] | None:
         room = live.room

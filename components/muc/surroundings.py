@@ -23,6 +23,10 @@ class Surroundings(Protocol):
         """The id of the message of this number (XEP-0359)."""
         ...
 
+    def mark(self, room: JID, account: JID, id: str) -> int:
+        """What the message is found by in the log that has this origin-id of the account's."""
+        ...
+
     def occupant_id(self, room: JID, account: JID) -> str:
         """What the account is known by in this room (XEP-0421)."""
         ...

@@ -24,13 +24,15 @@ class Copies:
 @dataclass(frozen=True, slots=True)
 class Logged:
     """A message of the room's log: its number, its time in microseconds, as it is kept (without `to`), and which
-    occupant it is from. `entombed` are the numbers of messages that other bytes take the place of."""
+    occupant it is from. `entombed` are the numbers of messages that other bytes take the place of; by its `mark` it is
+    found if it is sent again."""
 
     n: int
     at: int
     stanza: Stanza
     author: JID
     entombed: tuple[tuple[int, bytes], ...] = ()
+    mark: int | None = None
 
 
 class Changed(Flag):

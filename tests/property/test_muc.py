@@ -43,6 +43,9 @@ class Surroundings:
     def stanza_id(self, room: JID, n: int) -> str:
         return str(n)
 
+    def mark(self, room: JID, account: JID, id: str) -> int:
+        return hash((room, account, id))
+
     def occupant_id(self, room: JID, account: JID) -> str:
         return str(account)
 

@@ -98,7 +98,9 @@ async def test_two_devices_of_a_member_miss_nothing_and_a_new_one_begins_where_t
         world.clients.remove(device)
 
 
-async def test_what_is_sent_again_after_a_crash_is_shown_once(make_world: MakeWorld) -> None:
+@pytest.mark.parametrize("behind", [0, 120])
+async def test_what_is_sent_again_after_a_crash_is_shown_once(make_world: MakeWorld, behind: int) -> None:
+    """Also if more came after it than the room has in memory."""
     world = await make_world("")
     crone = await make_room(world, persistentroom="1")
     hag = await world.login("hag66@localhost/pda")
@@ -108,6 +110,8 @@ async def test_what_is_sent_again_after_a_crash_is_shown_once(make_world: MakeWo
     message = f"<message type='groupchat' to='{ROOM}' id='m1'><body >double</body>{origin}%s</message>"
     crone.send(message % "")
     first = await crone.receives(f"<message id='m1' type='groupchat' from='{ROOM}/firstwitch'/>")
+    for number in range(behind):
+        await speak(hag, str(number))
     # after a crash nobody is in the room, and it is read from its log
     muc = world.core.components.running["conference.localhost"]
     assert isinstance(muc, Muc)

@@ -20,8 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from array import array
-from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
@@ -52,6 +50,7 @@ from xmpp_server.storage.archive_writer import Commit, Key, is_refused
 from xmpp_server.storage.errors import StorageError
 from xmpp_server.storage.patience import patiently
 from xmpp_server.storage.secrets import Secrets
+from xmpp_server.util.marks import Marks
 from xmpp_server.util.turns import Turns
 
 T = TypeVar("T")
@@ -89,14 +88,8 @@ class _Book:
     def __init__(self, last: int, preferences: Preferences | None, marks: Iterable[int]) -> None:
         self.last = last
         self.preferences = preferences
-        self.marks = array("q", sorted(marks))
+        self.marks = Marks(marks)
         self.turns = Turns()
-
-    def knows(self, mark: int) -> bool:
-        """Whether one of them has this mark."""
-        marks = self.marks
-        place = bisect_left(marks, mark)
-        return place < len(marks) and marks[place] == mark
 
 
 class Archive(Module):
@@ -160,7 +153,7 @@ class Archive(Module):
         if not self._wanted(book, account, to):
             return _behind(passage)
         mark = self._mark(account.jid, to, message)
-        if mark is not None and book.marks and ORIGIN_ID in message.keys and book.knows(mark):
+        if mark is not None and book.marks and ORIGIN_ID in message.keys and mark in book.marks:
             return self._sent_slowly(passage, session, to)
         return self._sent(passage, session, book, to, mark)
 
@@ -223,7 +216,7 @@ class Archive(Module):
         if not self._wanted(book, account, sender):
             return _behind(passage)
         mark = self._mark(account.jid, sender, message)
-        if mark is not None and book.marks and ORIGIN_ID in message.keys and book.knows(mark):
+        if mark is not None and book.marks and ORIGIN_ID in message.keys and mark in book.marks:
             return self._received_slowly(passage, account, sender)
         n, commit = self._add(book, account.jid, sender, passage, mark)
         return self._received(passage, account.jid, book, n, commit)

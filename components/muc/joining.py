@@ -46,6 +46,7 @@ def join(room: Room, stanza: Stanza) -> None:
     _show_others(room, session, occupant)
     room.occupants.enter(occupant, session, reflected(room, stanza))
     room.since[session] = room.last
+    room.beginning.add(session)
     room.announce(occupant, own_codes=_entry_codes(room, created=created), own_id=stanza.id)
     _owe_history(room, session, affiliation, history)
 

@@ -12,7 +12,6 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.util.limits import Allowance, TokenBucket
-from xmpp_server.util.marks import Marks
 
 from .config import Config
 from .hat import Hat, worn
@@ -60,9 +59,9 @@ class Room:
         self.history = History()
         self.last = 0
         """The number of the newest message."""
-        self.former = Marks()
-        """The marks of the messages that were in the log when the room was brought: of those that a client may send
-        again after a crash."""
+        self.beginning: set[JID] = set()
+        """Sessions that have said nothing new since they entered: what they say may be in the log since before a
+        crash."""
         self.keeps = True
         """Whether the service has a log."""
         self.lists_occupants = False
@@ -401,6 +400,7 @@ class Room:
         self.occupants.leave(session)
         self.behind.discard(session)
         self.since.pop(session, None)
+        self.beginning.discard(session)
         self.turn.left.append(session)
 
 

@@ -29,7 +29,6 @@ from xmpp_server.storage.patience import patiently
 from xmpp_server.storage.rooms import Rooms
 from xmpp_server.storage.secrets import Secrets
 from xmpp_server.util.limits import Allowance
-from xmpp_server.util.marks import Marks
 from xmpp_server.util.tasks import keep
 
 from . import archive, joining, keeping, messages, moderation, presence, search, service_disco
@@ -50,7 +49,6 @@ _log = structlog.get_logger()
 _MODERATE: Final = qname(MODERATE, "moderate")
 _SEARCH: Final = qname(search.NS, "search")
 _IN_MEMORY: Final = 100  # messages of the log that a room is brought with
-_SENT_AGAIN: Final = 1000  # messages of the log before which a client may have been when the server crashed
 _UPKEEP: Final = 3600.0  # seconds
 _BATCH: Final = 1000  # messages that are removed from a log at once
 _DAY: Final = 86_400_000_000  # microseconds
@@ -188,9 +186,9 @@ class Muc(Component):
             if stanza.keys == [_MODERATE]:
                 return await self._moderate(live, stanza)
         if stanza.type == "groupchat":
-            former = live.room.former if not to.resource else ()
-            if former and (mark := live.room.mark(stanza)) is not None and mark in former:
-                return await self._sent_again(live, stanza, mark)
+            former = await self._former(live, stanza) if stanza.sender in live.room.beginning else None
+            if former is not None:
+                return self._take(live, live.room.act(lambda: messages.speak(live.room, stanza, former), stanza))
             if retraction.RETRACT in stanza.keys:
                 return await self._retract(live, stanza)
         return self._take(live, live.room.receive(stanza))
@@ -268,7 +266,6 @@ class Muc(Component):
             room.history.floor = found[0].n - 1 if len(found) == _IN_MEMORY else 0
             for message in await log.load(jid, Matching(), found[0].n, found[-1].n):
                 room.history.add(message.n, message.at, keeping.read(message.stanza))
-        room.former = Marks(mark for _, mark in await log.recent(jid, _SENT_AGAIN) if mark is not None)
         return self._live.setdefault(jid, self._alive(room))
 
     def _room(self, jid: JID) -> Room:
@@ -348,16 +345,21 @@ class Muc(Component):
             original = found[0].stanza
             return self._take(live, room.act(lambda: moderation.moderate(room, stanza, request, n, original), stanza))
 
-    async def _sent_again(self, live: LiveRoom, stanza: Stanza, mark: int) -> asyncio.Future[Any] | None:
-        """A message that has the mark of one in the log."""
+    async def _former(self, live: LiveRoom, stanza: Stanza) -> Stanza | None:
+        """The message itself, as it was reflected, if it is in the log since before a crash."""
         room, sender = live.room, stanza.sender
+        mark = room.mark(stanza) if room.logs else None
+        if mark is None:
+            return None
         assert sender is not None
+        occupant_id = self.occupant_id(room.jid, sender.bare)
         with used(live):
-            occupant_id = self.occupant_id(room.jid, sender.bare)
             found = await patiently(lambda: self._rooms.log.marked(room.jid, mark))
-            kept = (keeping.read(original) for _, original in found)
-            former = next((each for each in kept if is_same(each, stanza, occupant_id)), None)
-            return self._take(live, room.act(lambda: messages.speak(room, stanza, former), stanza))
+        kept = (keeping.read(original) for _, original in found)
+        former = next((each for each in kept if is_same(each, stanza, occupant_id)), None)
+        if former is None:
+            room.beginning.discard(sender)
+        return former
 
     async def _retract(self, live: LiveRoom, stanza: Stanza) -> asyncio.Future[Any] | None:
         room = live.room

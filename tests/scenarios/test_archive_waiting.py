@@ -12,6 +12,7 @@ from tests.waiting import until
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.effects import Effect
+from xmpp_server.storage.archive import Matching
 from xmpp_server.storage.batch import Unit
 from xmpp_server.storage.errors import Unavailable
 
@@ -88,8 +89,7 @@ async def test_messages_wait_for_the_database_and_arrive_once_in_their_order(
     await world.settle()
     assert texts(juliet) == ["1", "2", "3"]
     assert not romeo.inbox
-    assert await world.store.archive.recent(juliet.session.account.jid, 10) != []
-    assert len(await world.store.archive.recent(juliet.session.account.jid, 10)) == 4
+    assert len(await world.store.archive.page(juliet.session.account.jid, Matching(), limit=10)) == 4
 
 
 async def test_what_waits_is_not_handled_yet(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.account import Account
 from xmpp_server.routing.effects import Effect
-from xmpp_server.routing.resends import is_same
+from xmpp_server.routing.resends import Beginnings, is_same
 from xmpp_server.session.session import Session
 from xmpp_server.storage.archive import Matching
 from xmpp_server.storage.offline import Message, OfflineMessage
@@ -163,6 +163,9 @@ def crash(world: World) -> None:
     world.core.ledger._started = world.core.ledger.newest + 1
     if (archive := world.core.modules["localhost"].get("archive")) is not None:
         archive._books.clear()  # type: ignore[attr-defined]
+    for account in world.core.accounts:
+        for session in account.sessions.values():
+            session.beginnings = Beginnings()
 
 
 @pytest.mark.parametrize("more", ["", DELAY])
@@ -322,20 +325,27 @@ async def test_an_id_alone_makes_no_message_the_same(world: World, more: str) ->
     assert len(ids) == 2
 
 
-async def test_after_a_crash_only_the_last_messages_are_looked_for_without_a_delay(
+async def test_after_a_crash_what_a_session_says_first_to_each_is_looked_for(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """However old it is, and also without a `<delay/>`; until something is new."""
     monkeypatch.setattr(Session, "is_managed", True)
-    monkeypatch.setattr("xmpp_server.modules.archive._RECENT", 2)
     world = await make_world(HOSTS)
     juliet = await world.login("juliet@localhost/balcony")
+    nurse = await world.login("nurse@localhost/chamber")
     romeo = await world.login("romeo@localhost/orchard")
     for number in range(4):
-        romeo.send(say(str(number), f"o{number}"))
+        romeo.send(say(str(number), f"o{number}") + say(str(number), f"n{number}", "nurse@localhost"))
     await world.settle()
     crash(world)
-    for number in (9, *range(4)):
+    for number in (0, 1, 9, 3):
         romeo.send(say(str(number), f"o{number}"))
+    romeo.send(say("0", "n0", "nurse@localhost"))
     await world.settle()
-    ids = [child.get("id") for stanza in juliet.inbox for child in stanza if child.name == "stanza-id"]
-    assert [ids.count(id) for id in ids] == [1, 1, 2, 2, 1, 1, 1, 2, 2]
+
+    def once(client: Client) -> list[bool]:
+        ids = [child.get("id") for stanza in client.inbox for child in stanza if child.name == "stanza-id"]
+        return [ids.count(id) == 1 for id in ids]
+
+    assert once(juliet) == [False, False, True, True, False, False, True, True]
+    assert once(nurse) == [False, True, True, True, False]

@@ -40,7 +40,8 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
 
 @pytest.fixture(autouse=True)
 def short_goodbye(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many a client of these tests does not answer when the server closes its stream."""
+    """Many a client of these tests does not answer when it is asked, or when the server closes its stream."""
+    monkeypatch.setattr("xmpp_server.app.server._LAST_ANSWERS", 0.2)
     monkeypatch.setattr("xmpp_server.app.server._GOODBYE", 1.0)
 
 

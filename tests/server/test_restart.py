@@ -55,6 +55,28 @@ async def test_a_talk_goes_on_after_a_restart(people: RunningServer, make_server
             await asyncio.sleep(0.01)
 
 
+async def test_who_resumes_nothing_is_given_nothing_again_that_he_has(
+    people: RunningServer, make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """for he is asked what he has before his stream is closed"""
+    monkeypatch.setattr("xmpp_server.app.server._LAST_ANSWERS", 20.0)
+    juliet = await ManagedClient.enable(people, "juliet", "balcony")
+    romeo = await ManagedClient.enable(people, "romeo", "orchard")
+    (account,) = (account for account in people.users if account.jid.localpart == "juliet")
+    stream = account.sessions["balcony"].managed
+    assert stream is not None
+    stream.soon = True  # nobody asks in good time
+    await romeo.say(JULIET, "1")
+    await romeo.handled(2)
+    stopping = asyncio.create_task(people.stop())
+    assert await juliet.messages(1) == ["1"]
+    _, error = await juliet.ended()
+    assert error == "system-shutdown"
+    await stopping
+    juliet = await ManagedClient.enable(await make_server(), "juliet", "balcony")
+    await silence(juliet)
+
+
 async def test_who_said_something_a_moment_before_the_stop_resumes_all_the_same(
     people: RunningServer, make_server: MakeServer
 ) -> None:

@@ -20,6 +20,7 @@ from tests.waiting import until
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage import postgresql, sqlite
+from xmpp_server.storage.archive import Matching
 
 Stall = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -153,7 +154,7 @@ async def h(client: ManagedClient) -> int:
 
 
 async def archived(server: RunningServer, account: str) -> int:
-    return len(await server.store.archive.recent(JID.parse(account), 1000))
+    return len(await server.store.archive.page(JID.parse(account), Matching(), limit=1000))
 
 
 async def test_with_the_archive_on_messages_wait_for_it_and_arrive_once(make_server: MakeServer, stall: Stall) -> None:

@@ -309,10 +309,3 @@ async def test_the_end_of_the_server_is_told_to_those_who_wait(
     await store.close()
     with pytest.raises(DatabaseClosed):
         await commit
-
-
-async def test_the_last_messages_have_their_marks(store: Store, romeo: JID) -> None:
-    await add(store, 1, 2, mark=5)
-    await add(store, 3)
-    assert await store.archive.recent(romeo, 2) == [(3, None), (2, 5)]
-    assert await store.archive.recent(JULIET, 2) == []

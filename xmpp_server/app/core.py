@@ -12,7 +12,7 @@ from xmpp_server.module import Module
 from xmpp_server.modules import all_modules
 from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
-from xmpp_server.routing.account import Account, Accounts
+from xmpp_server.routing.account import Account, Accounts, Session
 from xmpp_server.routing.components import ComponentRoute
 from xmpp_server.routing.host import Host
 from xmpp_server.routing.ledger import Ledger
@@ -98,8 +98,15 @@ class Core:
     async def rest(self, seconds: float) -> None:
         """Return when all that clients sent is handled, and no later than this. Otherwise a message could stand in its
         archive and miss in a session that goes on after a restart, and does not ask the archive."""
-        sessions = [session for account in self.accounts for session in account.sessions.values()]
-        await asyncio.gather(*(session.rest(seconds) for session in sessions))
+        await asyncio.gather(*(session.rest(seconds) for session in self._sessions()))
+
+    async def hurried(self, seconds: float) -> None:
+        """Return when clients told what they have, and no later than this. One that resumes no stream that the server
+        closed would be given again what it did not acknowledge."""
+        await asyncio.gather(*(session.hurried(seconds) for session in self._sessions()))
+
+    def _sessions(self) -> list[Session]:
+        return [session for account in self.accounts for session in account.sessions.values()]
 
     async def end_unusable(self) -> None:
         """End the sessions of accounts that were disabled or deleted from outside."""

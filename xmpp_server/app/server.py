@@ -45,6 +45,7 @@ from .web import WebClients
 _log = structlog.get_logger()
 
 _BACKLOG: Final = 4096
+_LAST_ANSWERS: Final = 1.0  # seconds for clients to tell what they have (XEP-0198 §4)
 _GOODBYE: Final = 5.0  # seconds for clients to read that the server stops
 _COMMITS: Final = 5.0  # seconds for commits after that
 _PASSWORD_BYTES: Final = 12
@@ -245,6 +246,7 @@ class App:
         for listener in self._listeners:
             listener.close()
         await self.core.components.announce_stop()
+        await self.core.hurried(_LAST_ANSWERS)
         connections = self._shared.connections
         for connection in list(connections):
             connection.close(StreamError("system-shutdown"))

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
@@ -50,7 +50,6 @@ from xmpp_server.storage.archive_writer import Commit, Key, is_refused
 from xmpp_server.storage.errors import StorageError
 from xmpp_server.storage.patience import patiently
 from xmpp_server.storage.secrets import Secrets
-from xmpp_server.util.marks import Marks
 from xmpp_server.util.turns import Turns
 
 T = TypeVar("T")
@@ -61,8 +60,6 @@ either (RFC 6120 §4.7.4), and in an archive there is no stream that could tell.
 _STANZA_ID: Final = qname(ns.STANZA_ID, "stanza-id")
 _REMEMBERED: Final = 20_000
 """Accounts whose preferences are kept in memory."""
-_RECENT: Final = 128
-"""Messages of an account before which a client may have been when the server crashed, and that it sends again."""
 
 
 class ArchiveOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,16 +76,14 @@ class ArchiveOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Book:
-    """What is known of an archive: its highest number, what its owner chose (None: nothing), and the marks of its last
-    messages from before it was opened, in their order as numbers: what a client may send again after a crash. By
-    `turns` what comes is delivered in the order of its ids: a client asks for what is behind the last one it saw."""
+    """What is known of an archive: its highest number, and what its owner chose (None: nothing). By `turns` what comes
+    is delivered in the order of its ids: a client asks for what is behind the last one it saw."""
 
-    __slots__ = ("last", "marks", "preferences", "turns")
+    __slots__ = ("last", "preferences", "turns")
 
-    def __init__(self, last: int, preferences: Preferences | None, marks: Iterable[int]) -> None:
+    def __init__(self, last: int, preferences: Preferences | None) -> None:
         self.last = last
         self.preferences = preferences
-        self.marks = Marks(marks)
         self.turns = Turns()
 
 
@@ -152,10 +147,9 @@ class Archive(Module):
             return self._sent_slowly(passage, session, to)
         if not self._wanted(book, account, to):
             return _behind(passage)
-        mark = self._mark(account.jid, to, message)
-        if mark is not None and book.marks and ORIGIN_ID in message.keys and mark in book.marks:
+        if (said := session.beginnings) is not None and ORIGIN_ID in message.keys and said.is_open(to.bare):
             return self._sent_slowly(passage, session, to)
-        return self._sent(passage, session, book, to, mark)
+        return self._sent(passage, session, book, to, self._mark(account.jid, to, message))
 
     async def _sent_slowly(self, passage: Passage, session: Session, to: JID) -> None:
         account, message = session.account, passage.stanza
@@ -168,6 +162,8 @@ class Archive(Module):
                 passage.sent_again = True
                 passage.copy = self._with_id(message, account.jid, n)
                 return
+            if session.beginnings is not None:
+                session.beginnings.close(to.bare)
             entombed = await self._retracted(account.jid, to, message)
             pending = self._sent(passage, session, book, to, mark, entombed)
         if pending is not None:
@@ -215,10 +211,10 @@ class Archive(Module):
             return self._received_slowly(passage, account, sender)
         if not self._wanted(book, account, sender):
             return _behind(passage)
-        mark = self._mark(account.jid, sender, message)
-        if mark is not None and book.marks and ORIGIN_ID in message.keys and mark in book.marks:
+        said = passage.session.beginnings if passage.session is not None else None
+        if said is not None and ORIGIN_ID in message.keys and said.is_open(account.jid):
             return self._received_slowly(passage, account, sender)
-        n, commit = self._add(book, account.jid, sender, passage, mark)
+        n, commit = self._add(book, account.jid, sender, passage, self._mark(account.jid, sender, message))
         return self._received(passage, account.jid, book, n, commit)
 
     async def _received_slowly(self, passage: Passage, account: Account, sender: JID) -> None:
@@ -234,6 +230,8 @@ class Archive(Module):
                 await pending
             passage.stanza = self._with_id(passage.stanza, account.jid, n)
             return
+        if passage.session is not None and passage.session.beginnings is not None:
+            passage.session.beginnings.close(account.jid)
         entombed = await self._retracted(account.jid, sender, message)
         n, commit = self._add(book, account.jid, sender, passage, mark, entombed)
         await self._received(passage, account.jid, book, n, commit)
@@ -340,12 +338,10 @@ class Archive(Module):
         if not self._key:
             self._key = await self._secrets.get("", "archive ids")
             self._ids = ArchiveIds(self._key)
-        recent, preferences = await self._archive.recent(account, _RECENT), await self._preferences.load(account)
+        last, preferences = await self._archive.last(account), await self._preferences.load(account)
         if len(self._books) >= _REMEMBERED:
             del self._books[next(iter(self._books))]
-        last = recent[0][0] if recent else 0
-        marks = [mark for _, mark in recent if mark is not None]
-        return self._books.setdefault(account, _Book(last, preferences, marks))
+        return self._books.setdefault(account, _Book(last, preferences))
 
     async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
         """What a message needs to know before it goes on: it waits for a database that is away."""

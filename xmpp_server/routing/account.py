@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .effects import Budget, Receipt
     from .entry import Line
     from .host import Host
+    from .resends import Beginnings
 
 
 class Session(Protocol):
@@ -40,6 +41,8 @@ class Session(Protocol):
     """Whether it asked for the blocklist, and so gets its changes (XEP-0191 §3.2)."""
     budget: Budget
     """What of its messages is under way and not safe yet."""
+    beginnings: Beginnings | None
+    """Where it may repeat what was said in a session that is gone; None: it knows what it is to send again."""
     commit: asyncio.Future[Any] | None
     """The commit that the last of its messages waited for, so that what comes after it stays behind it."""
 
@@ -88,6 +91,10 @@ class Session(Protocol):
 
     async def rest(self, seconds: float) -> None:
         """Return when all that its client sent is handled, and no later than this."""
+        ...
+
+    async def hurried(self, seconds: float) -> None:
+        """Ask its client for what it has got, and wait for the answer, no longer than this."""
         ...
 
     def hurry(self) -> None:

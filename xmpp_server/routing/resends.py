@@ -11,6 +11,7 @@ from typing import Final
 
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import Element, parse
+from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza, qname
 
 from .effects import Origin
@@ -23,6 +24,8 @@ _MOST_ADDED: Final = 5000
 """Octets of what is added on the way, and of an address that is written in another form."""
 _REMEMBERED: Final = 16_384
 _LONGEST: Final = 128  # characters of an id
+_CONVERSATIONS: Final = 200
+"""Accounts that a session has said something new to."""
 
 
 class Resends:
@@ -46,6 +49,26 @@ class Resends:
             if len(self._known) > _REMEMBERED:
                 del self._known[next(iter(self._known))]
         return None
+
+
+class Beginnings:
+    """What a session says first to each account: it may be what its client said in a session that is gone, and does not
+    know to be kept, until something is new. The others cost nobody a look into an archive.
+    """
+
+    __slots__ = ("_over",)
+
+    def __init__(self) -> None:
+        self._over: frozenset[JID] | None = frozenset()
+
+    def is_open(self, to: JID) -> bool:
+        """Whether what is said to the bare address now may have been said before."""
+        return self._over is not None and to not in self._over
+
+    def close(self, to: JID) -> None:
+        """It was new, and so is what follows; after many conversations, all is."""
+        if self._over is not None:
+            self._over = self._over | {to} if len(self._over) < _CONVERSATIONS else None
 
 
 def content(message: Stanza) -> bytes:

@@ -151,6 +151,15 @@ class Managed(Management):
         self.ask_for_tail()
         self._again = self.awaited > 0
 
+    async def hurried(self, seconds: float) -> None:
+        """Ask, and wait until the client has what was sent until now, or has no connection; no longer than this."""
+        sent = self.sent
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        self.hurry()
+        while self.session.sink is not None and self.asked and self.acknowledged < sent and loop.time() < deadline:
+            await self._change(deadline - loop.time())
+
     def accept(self, h: int) -> None:
         """The client says that it has all up to h; raises StreamError if that was not sent."""
         session = self.session

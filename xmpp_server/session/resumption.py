@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.jid import JID
+from xmpp_server.routing.resends import Beginnings
 from xmpp_server.storage.errors import StorageError
 from xmpp_server.storage.sessions import Sessions
 
@@ -43,6 +44,7 @@ class Resumption:
         id = secrets.token_urlsafe(_ID_BYTES) if seconds else ""
         managed = Managed(session, self.streams, ns, limit, id, digest(id) if id else b"", seconds)
         session.managed = managed
+        session.beginnings = Beginnings()
         return managed
 
     def revive(self, session: Session, ns: str, limit: int, key: bytes, seconds: int) -> Managed:

@@ -12,6 +12,7 @@ from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.routing.account import Account
 from xmpp_server.routing.effects import Budget, Effect, Receipt
 from xmpp_server.routing.host import Host, Passage
+from xmpp_server.routing.resends import Beginnings
 from xmpp_server.routing.router import Router
 from xmpp_server.util.tasks import keep
 
@@ -58,6 +59,7 @@ class Session:
         "_router",
         "_unwritten",
         "account",
+        "beginnings",
         "blocklist_pushes",
         "budget",
         "carbons",
@@ -100,6 +102,7 @@ class Session:
         self.blocklist_pushes = False
         self.budget = Budget(_MOST_UNDER_WAY)
         self.commit: asyncio.Future[Any] | None = None
+        self.beginnings: Beginnings | None = None
         self.inbound = Inbound(self, router, presence)
         """What its client sent and waits."""
         self.directed: set[JID] | None = None
@@ -166,6 +169,11 @@ class Session:
         """Ask the client now for what it has got, if it counts stanzas (XEP-0198 §4)."""
         if self.managed is not None:
             self.managed.hurry()
+
+    async def hurried(self, seconds: float) -> None:
+        """Ask, and wait for the answer to what was sent until now, no longer than this."""
+        if self.managed is not None:
+            await self.managed.hurried(seconds)
 
     def hold(self) -> None:
         """Hold live messages back until `release` is called as often, for what is older goes first."""

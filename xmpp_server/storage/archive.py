@@ -105,9 +105,6 @@ class Statements:
         ends = select(columns.n, columns.at).where(is_owner).limit(1)
         self.first = Statement(ends.order_by(columns.n))
         self.newest = Statement(ends.order_by(columns.n.desc()))
-        self.recent = Statement(
-            select(columns.n, columns.mark).where(is_owner).order_by(columns.n.desc()).limit(bindparam("limit"))
-        )
         self.marked = Statement(
             select(columns.n, columns.stanza)
             .where(
@@ -285,11 +282,6 @@ class Archive:
         """The highest number; 0 if there is no message."""
         row = await self._database.one(self._statements.newest, account=str(account))
         return row[0] if row else 0
-
-    async def recent(self, account: JID, limit: int) -> Sequence[tuple[int, int | None]]:
-        """Numbers and marks of the last messages, the newest first."""
-        rows = await self._database.all(self._statements.recent, account=str(account), limit=limit)
-        return [(n, mark) for n, mark in rows]
 
     async def ends(self, account: JID) -> tuple[tuple[int, int], tuple[int, int]] | None:
         """Number and time of the first and of the last message; None if there is none."""

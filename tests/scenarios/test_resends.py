@@ -21,6 +21,7 @@ from .conftest import HOSTS, MakeWorld
 from .world import Client, World
 
 JULIET = JID.parse("juliet@localhost")
+ROMEO = JID.parse("romeo@localhost")
 DELAY = "<delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:00Z'/>"
 
 
@@ -323,6 +324,23 @@ async def test_an_id_alone_makes_no_message_the_same(world: World, more: str) ->
     await world.settle()
     ids = {child.get("id") for stanza in juliet.inbox for child in stanza if child.name == "stanza-id"}
     assert len(ids) == 2
+
+
+async def test_what_reached_the_archive_of_its_sender_alone_is_not_new(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "is_managed", True)
+    world = await make_world(HOSTS)
+    await world.login("juliet@localhost/balcony")
+    romeo = await world.login("romeo@localhost/orchard")
+    romeo.send(say("1", "o1") + say("2", "o2"))
+    await world.settle()
+    crash(world)
+    await world.store.archive.purge(JULIET, before=2**60, limit=10)
+    romeo.send(say("1", "o1") + say("2", "o2"))
+    await world.settle()
+    for account in (JULIET, ROMEO):
+        assert len(await world.store.archive.page(account, Matching(), limit=9)) == 2, account
 
 
 async def test_after_a_crash_what_a_session_says_first_to_each_is_looked_for(

@@ -230,7 +230,7 @@ class Archive(Module):
                 await pending
             passage.stanza = self._with_id(passage.stanza, account.jid, n)
             return
-        if passage.session is not None and passage.session.beginnings is not None:
+        if not passage.sent_again and passage.session is not None and passage.session.beginnings is not None:
             passage.session.beginnings.close(account.jid)
         entombed = await self._retracted(account.jid, sender, message)
         n, commit = self._add(book, account.jid, sender, passage, mark, entombed)

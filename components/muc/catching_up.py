@@ -87,9 +87,11 @@ class CatchingUp:
         """A page of the log from after this message; the number of its last one."""
         room = live.room
         log = self._rooms.log
+        floor = room.history.floor
+        await log.settled()  # what is in memory no more may not be in the log yet
         found = fitting(await log.page(room.jid, Matching(low=after), limit=_AT_ONCE))
         if not found:
-            return room.history.floor
+            return floor
         delivery = None
         for message in await log.load(room.jid, Matching(low=after), found[0].n, found[-1].n):
             if session not in room.behind:

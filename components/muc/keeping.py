@@ -118,6 +118,7 @@ def seat(room: Room, state: bytes) -> None:
             jid = JID.parse(session)
             room.occupants.enter(occupant, jid, read(presence))
             room.since[jid] = room.last
+            room.beginning.add(jid)
         room.behind.update(map(JID.parse, kept.behind))
 
 

@@ -212,11 +212,19 @@ class Groups:
                 count = -1
                 while (
                     not all(member.is_quiet for member in self._members)
-                    or len({len(member.order) for member in self._members}) > 1
+                    or any(self._acknowledged() - set(member.order) for member in self._members)
                     or count != len(self._members[0].order)
                 ):
                     count = len(self._members[0].order)
                     await asyncio.sleep(0.5)
+
+    def _acknowledged(self) -> set[str]:
+        return {
+            message.text
+            for member in self._members
+            for message in member.sent
+            if message.acknowledged and not message.refused
+        }
 
     async def _compare(self, links: Links, number: int) -> bool:
         self._talking = False
@@ -224,7 +232,7 @@ class Groups:
         await self._server.start()
         await self._rest()
         sent = [message for member in self._members for message in member.sent]
-        acknowledged = {message.text for message in sent if message.acknowledged and not message.refused}
+        acknowledged = self._acknowledged()
         found = {
             "lost": [f"{member.jid}: {text}" for member in self._members for text in acknowledged - set(member.order)],
             "reordered": [member.jid for member in self._members if member.order != self._members[0].order],

@@ -98,6 +98,50 @@ async def test_two_devices_of_a_member_miss_nothing_and_a_new_one_begins_where_t
         world.clients.remove(device)
 
 
+async def test_a_member_who_comes_while_the_log_waits_for_its_database_misses_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More waits than the room has in memory."""
+    crone = await make_room(world, persistentroom="1")
+    assert await admin(crone, "<item affiliation='member' jid='hag66@localhost'/>") == "result"
+    hag = await world.login("hag66@localhost/pda")
+    await enter(hag, "thirdwitch")
+    await speak(crone, "first")
+    await hag.disconnect()
+    world.clients.remove(hag)
+    muc = world.core.components.running["conference.localhost"]
+    assert isinstance(muc, Muc)
+    log, goes, looked = muc._rooms.log, asyncio.Event(), asyncio.Event()
+    commit, settled, page = log._writer._until_committed, log.settled, log.page
+
+    async def slow(*arguments: Any) -> Any:
+        await goes.wait()
+        return await commit(*arguments)
+
+    async def looking() -> None:
+        looked.set()
+        await settled()
+
+    monkeypatch.setattr(log._writer, "_until_committed", slow)
+
+    async def paging(*arguments: Any, **more: Any) -> Any:
+        looked.set()
+        return await page(*arguments, **more)
+
+    monkeypatch.setattr(log, "settled", looking)
+    monkeypatch.setattr(log, "page", paging)
+    words = [f"w{number}" for number in range(150)]
+    crone.send("".join(f"<message type='groupchat' to='{ROOM}'><body>{word}</body></message>" for word in words))
+    again = await world.connect("hag66@localhost/pda")
+    again.send(f"<presence to='{ROOM}/thirdwitch'>{JOIN}</presence>")
+    async with asyncio.timeout(20):
+        await looked.wait()
+    goes.set()
+    async with asyncio.timeout(20):
+        await world.settle()
+    assert bodies(again)[-len(words) :] == words
+
+
 @pytest.mark.parametrize("behind", [0, 120])
 async def test_what_is_sent_again_after_a_crash_is_shown_once(make_world: MakeWorld, behind: int) -> None:
     """Also if more came after it than the room has in memory."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from components.muc.service import Muc
 from tests.server.conftest import MakeServer
 from tests.server.managed_client import SM, ManagedClient
 from tests.server.running import RunningServer
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.archive import Matching
 
 ROOM = "cave@conference.localhost"
 USER = "http://jabber.org/protocol/muc#user"
@@ -67,6 +70,26 @@ async def test_who_resumes_is_still_in_the_room(server: RunningServer, make_serv
     await speak(juliet, "after")
     message = await until(romeo, "message", "body", "after")
     assert message.get("from") == f"{ROOM}/juliet"
+
+
+async def test_who_is_still_in_the_room_may_say_what_is_logged_since_before_a_crash(
+    server: RunningServer, make_server: MakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.muc.history._MOST", 1)
+    juliet, _ = await a_room(server)
+    origin = "<origin-id xmlns='urn:xmpp:sid:0' id='{0}'/>"
+    message = f"<message type='groupchat' to='{ROOM}' id='{{0}}'><body>{{0}}</body>{origin}</message>"
+    for id in ("1", "2"):
+        await juliet.send(message.format(id))
+        await until(juliet, "message", "body", id)
+    await server.stop()
+    again = await make_server()
+    juliet = await juliet.resume(again)
+    await juliet.send(message.format("1"))
+    await until(juliet, "message", "body", "1")
+    muc = again.app.core.components.running["conference.localhost"]
+    assert isinstance(muc, Muc)
+    assert len(await muc._rooms.log.page(JID.parse(ROOM), Matching(), limit=9)) == 2
 
 
 async def test_who_was_being_brought_up_to_date_at_the_stop_is_so_after_it(

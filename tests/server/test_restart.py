@@ -14,6 +14,7 @@ from tests.waiting import until
 from xmpp_server.protocol.caps import Caps
 from xmpp_server.protocol.disco import Identity, Info
 from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.archive import Matching
 from xmpp_server.storage.offline import Message
 from xmpp_server.storage.store import Store
 
@@ -75,6 +76,27 @@ async def test_who_resumes_nothing_is_given_nothing_again_that_he_has(
     await stopping
     juliet = await ManagedClient.enable(await make_server(), "juliet", "balcony")
     await silence(juliet)
+
+
+async def test_a_session_that_went_on_may_say_what_is_kept_since_before_a_crash(
+    people: RunningServer, make_server: MakeServer
+) -> None:
+    """which had not been handled yet when the server stopped"""
+    message = (
+        "<message type='chat' to='juliet@localhost' id='1'><body>1</body>"
+        "<origin-id xmlns='urn:xmpp:sid:0' id='1'/></message>"
+    )
+    romeo = await ManagedClient.enable(people, "romeo", "orchard")
+    await romeo.send(message)
+    await romeo.handled(2)
+    await people.stop()
+    server = await make_server()
+    romeo = await romeo.resume(server)
+    assert romeo.answer.name == "resumed"
+    await romeo.say("romeo@localhost", "2")  # something else is new
+    await romeo.send(message)
+    await romeo.handled(4)
+    assert len(await server.store.archive.page(JID.parse("romeo@localhost"), Matching(), limit=9)) == 2
 
 
 async def test_who_said_something_a_moment_before_the_stop_resumes_all_the_same(

@@ -11,12 +11,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+from structlog.testing import capture_logs
+
 from tests.server.conftest import MakeServer
 from tests.server.raw_client import Listening, RawClient
 from tests.server.running import PASSWORD, RunningServer, configuration
+from tests.waiting import until
 from xmpp_server.net.certificates import generate
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.accounts import Accounts, Credentials
 from xmpp_server.storage.store import Store
 from xmpp_server.stream.sasl import make_verifiers
 
@@ -41,6 +46,30 @@ async def test_everybody_is_told_of_a_stop(server: RunningServer) -> None:
         client.abort()
     await stopping
     assert not server.app.core.accounts.busy
+
+
+async def test_a_login_that_is_under_way_at_the_stop_is_no_failure_of_the_server(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await server.account("romeo")
+    accounts, goes = server.store.accounts, asyncio.Event()
+    find = type(accounts).credentials
+
+    async def slow(self: Accounts, account: JID) -> Credentials | None:
+        await goes.wait()
+        return await find(self, account)
+
+    monkeypatch.setattr(type(accounts), "credentials", slow)
+    romeo = await RawClient.open(server)
+    login = asyncio.create_task(romeo.authenticate("romeo"))
+    await until(lambda: any(connection._busy is not None for connection in server.connections))  # type: ignore[attr-defined]
+    with capture_logs() as logs:
+        stopping = asyncio.create_task(server.stop())
+        await until(lambda: all(connection.closing for connection in server.connections))
+        goes.set()
+        await stopping
+    await asyncio.gather(login, return_exceptions=True)
+    assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == []
 
 
 async def test_a_stop_waits_for_no_one_who_does_not_answer(server: RunningServer) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from xmpp_server.protocol.errors import StreamError
+from xmpp_server.stream.states import TooLateError
 from xmpp_server.util.limits import TokenBucket
 
 from .connection import Connection, Shared
@@ -65,6 +66,8 @@ class StreamConnection(Connection):
         """Something was raised: the stream ends."""
         if isinstance(error, StreamError):
             self.close(error)
+        elif isinstance(error, TooLateError):
+            self.close()
         else:
             _log.error("connection_failed", exc_info=error)
             self.close(StreamError("internal-server-error"))

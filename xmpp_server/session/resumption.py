@@ -51,6 +51,7 @@ class Resumption:
         """The same for a session of before a restart; its id is known to the client alone."""
         managed = Managed(session, self.streams, ns, limit, key.hex(), key, seconds)
         session.managed = managed
+        session.beginnings = Beginnings()
         self.sleep(managed)
         return managed
 

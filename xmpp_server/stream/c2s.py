@@ -39,7 +39,7 @@ from .events import (
 )
 from .features import features
 from .framing import Framer, Limits, Malformed, StreamClosed, StreamOpened
-from .states import ANSWERS, TRANSITIONS, State
+from .states import ANSWERS, TRANSITIONS, State, TooLateError
 
 
 @dataclass(frozen=True, slots=True)
@@ -544,6 +544,8 @@ class C2SStream:
         self._exchange = None
 
     def _expect(self, answer: str) -> None:
+        if self.state is State.CLOSED:
+            raise TooLateError(f"{answer} while the stream {self.state.value}")
         if answer not in ANSWERS.get(self.state, ()):
             raise RuntimeError(f"{answer} while the stream {self.state.value}")
 

@@ -22,6 +22,10 @@ class State(Enum):
     CLOSED = "nothing goes any more"
 
 
+class TooLateError(RuntimeError):
+    """An answer of the driver's comes when the stream was closed meanwhile."""
+
+
 # state -> input -> (what handles it, the states it can lead to). What is not here ends the stream by `_unexpected`.
 TRANSITIONS: Final[dict[State, dict[str, tuple[str, tuple[State, ...]]]]] = {
     State.OPENING: {"header": ("_header", (State.ACCEPTING,))},

@@ -18,6 +18,7 @@ import structlog
 from xmpp_server.port import Component, Port
 from xmpp_server.protocol import retraction
 from xmpp_server.protocol.archive_ids import ArchiveIds
+from xmpp_server.protocol.commands import COMMANDS
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
@@ -31,12 +32,12 @@ from xmpp_server.storage.secrets import Secrets
 from xmpp_server.util.limits import Allowance
 from xmpp_server.util.tasks import keep
 
-from . import archive, joining, keeping, messages, moderation, presence, search, service_disco
+from . import archive, joining, keeping, messages, moderation, owner, presence, search, service_commands, service_disco
 from .catching_up import CatchingUp, is_owed
 from .cursors import Cursors
 from .history import is_same
 from .live import LiveRoom, used
-from .names import JOIN, MODERATE
+from .names import JOIN, MODERATE, OWNER
 from .notices import Listener, notice
 from .options import MucOptions
 from .privileges import Affiliation
@@ -47,6 +48,7 @@ from .turn import Logged, Turn
 _log = structlog.get_logger()
 
 _MODERATE: Final = qname(MODERATE, "moderate")
+_COMMAND: Final = qname(COMMANDS, "command")
 _SEARCH: Final = qname(search.NS, "search")
 _IN_MEMORY: Final = 100  # messages of the log that a room is brought with
 _UPKEEP: Final = 3600.0  # seconds
@@ -204,14 +206,33 @@ class Muc(Component):
     async def _to_service(self, stanza: Stanza) -> None:
         if stanza.name == "iq" and stanza.type in ("get", "set"):
             options = self.options
-            if options.searches_per_minute and stanza.type == "get" and stanza.keys == [_SEARCH]:
-                answer: tuple[Element, ...] = (await self._search(stanza),)
+            assert stanza.sender is not None
+            is_admin = stanza.sender.bare in self._port.admins
+            answer: tuple[Element, ...]
+            if stanza.type == "set" and stanza.keys == [_COMMAND]:
+                command = stanza.parse(stanza.children[0])
+                answer = (await service_commands.execute(command, self._port.jid, self._destroy, is_admin=is_admin),)
+            elif options.searches_per_minute and stanza.type == "get" and stanza.keys == [_SEARCH]:
+                answer = (await self._search(stanza),)
             else:
                 searched = bool(options.searches_per_minute)
-                answer = await service_disco.answer(self._rooms, stanza, archive=options.archive, search=searched)
+                answer = await service_disco.answer(
+                    self._rooms, stanza, archive=options.archive, search=searched, is_admin=is_admin
+                )
             await self._port.send(stanza.result(*answer))
         elif stanza.name == "message" and stanza.type not in ("error", "headline"):
             raise StanzaError("service-unavailable")
+
+    async def _destroy(self, jid: JID) -> bool:
+        """End the room; False if there is none."""
+        live = self._live.get(jid) or await self._find(jid)
+        if live is None:
+            return False
+        room = live.room
+        done = self._take(live, room.act(lambda: owner.destroy(room, Element(OWNER, "destroy"))))
+        if done is not None:
+            await done
+        return True
 
     async def _search(self, stanza: Stanza) -> Element:
         assert stanza.sender is not None

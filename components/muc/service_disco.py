@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from xmpp_server.protocol import ns, rsm
+from xmpp_server.protocol.commands import COMMANDS
 from xmpp_server.protocol.disco import Identity, Info
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.stanza import Stanza, qname
 from xmpp_server.storage.rooms import Rooms
 
+from . import service_commands
 from .disco import ALWAYS, LOGGED
 from .names import PING
 from .search import NS as SEARCH
@@ -21,8 +23,9 @@ _PING: Final = qname(PING, "ping")
 _MOST: Final = 200
 
 
-async def answer(rooms: Rooms, stanza: Stanza, *, archive: bool, search: bool) -> tuple[Element, ...]:
-    """The payload of the answer. Raises StanzaError service-unavailable for what nobody answers here."""
+async def answer(rooms: Rooms, stanza: Stanza, *, archive: bool, search: bool, is_admin: bool) -> tuple[Element, ...]:
+    """The payload of the answer. Raises StanzaError: item-not-found for a node that is none, service-unavailable for
+    what nobody answers here."""
     assert stanza.to is not None
     if len(stanza.children) != 1:
         raise StanzaError("bad-request", "a request has exactly one child element")
@@ -32,11 +35,14 @@ async def answer(rooms: Rooms, stanza: Stanza, *, archive: bool, search: bool) -
     query = stanza.parse(stanza.children[0])
     if stanza.type == "get" and key == _INFO:
         if query.get("node"):
-            raise StanzaError("item-not-found")
+            return (service_commands.info(query.get("node"), is_admin=is_admin),)
         identity = Identity("conference", "text", name="Groups")
-        features = (*ALWAYS, rsm.NS, *(LOGGED if archive else ()), *((SEARCH,) if search else ()))
+        features = (*ALWAYS, COMMANDS, rsm.NS, *(LOGGED if archive else ()), *((SEARCH,) if search else ()))
         return (Info.of((identity,), features).element(),)
     if stanza.type == "get" and key == _ITEMS:
+        if query.get("node") == COMMANDS:
+            commands = service_commands.items(stanza.to) if is_admin else []
+            return (Element(ns.DISCO_ITEMS, "query", {"node": COMMANDS}, commands),)
         if query.get("node"):
             raise StanzaError("item-not-found")
         return (await _rooms(rooms, stanza.to.domain, rsm.PageRequest.parse(query)),)

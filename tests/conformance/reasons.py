@@ -66,7 +66,6 @@ REASONS: Final = {
         "Of two sessions with one nickname either may be shown to moderators (XEP-0045 leaves it open); the play wants "
         "the other."
     ),
-    "plays/muc_create_destroy": "Destroys the room by a command of Prosody's own, of no specification.",
     "plays/muc_nickname_robotface": (
         "Wants Prosody's words, and the error to come from the address that is malformed."
     ),

@@ -67,12 +67,12 @@ class Port(Protocol):
     admins: Collection[JID]
     """The accounts that may administrate it."""
 
-    async def send(self, stanza: Stanza) -> Delivery | None:
+    async def send(self, stanza: Stanza, *, tracked: bool = True) -> Delivery | None:
         """Send a stanza, whose `to` is set and whose sender is an address of the component's domain, or left out for
         the domain itself; raises ValueError if it is another.
 
-        What becomes of a message, if that is known here: None if it is not, and for presence and iq. An error comes
-        back as a stanza, never from within this call.
+        What becomes of a message, if that is known here: None if it is not, for presence and iq, and if the component
+        does not want to know it (`tracked`). An error comes back as a stanza, never from within this call.
         """
         ...
 

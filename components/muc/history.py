@@ -13,13 +13,14 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import BODY, Stanza, qname
+from xmpp_server.protocol.stanza_ids import STANZA_ID
 
 from .names import MUC, OCCUPANT_ID_KEY
 
 _MOST: Final = 100
 _MOST_OCTETS: Final = 1_000_000
 ORIGIN_ID: Final = qname(ns.STANZA_ID, "origin-id")
-_ADDED: Final = frozenset((qname(ns.STANZA_ID, "stanza-id"), qname(ns.DELAY, "delay"), OCCUPANT_ID_KEY))
+_ADDED: Final = frozenset((STANZA_ID, qname(ns.DELAY, "delay"), OCCUPANT_ID_KEY))
 """What the room, or whoever sends something again, adds to a message."""
 _SUBJECT: Final = qname(ns.CLIENT, "subject")
 _THREAD: Final = qname(ns.CLIENT, "thread")

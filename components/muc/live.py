@@ -188,9 +188,10 @@ class LiveRoom:
         for jid in copies.to:
             if n and not copies.late and not still_gets(jid, n):
                 continue
-            delivery = await send(stanza.addressed(jid))
             if n and jid.bare in members:
-                self._track(jid, n, delivery)
+                self._track(jid, n, await send(stanza.addressed(jid)))
+            else:
+                await send(stanza.addressed(jid), tracked=False)
 
     def _track(self, session: JID, n: int, delivery: Delivery | None) -> None:
         """The session's cursor moves when it has the message."""

@@ -35,7 +35,8 @@ from xmpp_server.protocol.archive_preferences import Default, Preferences
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
-from xmpp_server.protocol.stanza import Stanza, qname
+from xmpp_server.protocol.stanza import Stanza
+from xmpp_server.protocol.stanza_ids import with_stanza_id
 from xmpp_server.routing.account import Account, Session
 from xmpp_server.routing.hooks import DROPPED, Stage, Verdict
 from xmpp_server.routing.host import Host, Passage
@@ -57,7 +58,6 @@ T = TypeVar("T")
 _STREAM_LANG: Final = "en"
 """What our stream headers say. It is the language of a client's stanza that names none where its stream named none
 either (RFC 6120 §4.7.4), and in an archive there is no stream that could tell."""
-_STANZA_ID: Final = qname(ns.STANZA_ID, "stanza-id")
 _REMEMBERED: Final = 20_000
 """Accounts whose preferences are kept in memory."""
 
@@ -300,9 +300,7 @@ class Archive(Module):
 
     def _with_id(self, message: Stanza, account: JID, n: int) -> Stanza:
         """The message as it is delivered."""
-        id = self._ids.seal(account, n)
-        data = f"<stanza-id xmlns='{ns.STANZA_ID}' by='{account.xml}' id='{id}'/>".encode()
-        return message.with_empty(_STANZA_ID, ["by", str(account), "id", id], data)
+        return with_stanza_id(message, account, self._ids.seal(account, n))
 
     async def _kept_before(self, account: JID, message: Stanza, mark: int | None) -> int | None:
         """The number of a message that is sent again and was kept by a server of before a crash: it goes on once more,

@@ -21,10 +21,10 @@ from typing import Any, Final
 
 from xmpp_server.module import Module, on
 from xmpp_server.protocol import ns
-from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID, InvalidJID
-from xmpp_server.protocol.stanza import Child, qname
+from xmpp_server.protocol.stanza import Child
+from xmpp_server.protocol.stanza_ids import STANZA_ID, with_stanza_id
 from xmpp_server.routing.fate import Fate, fate
 from xmpp_server.routing.hooks import Stage
 from xmpp_server.routing.host import Host, Passage
@@ -34,7 +34,6 @@ from xmpp_server.storage.errors import StorageError
 from xmpp_server.storage.patience import patiently
 from xmpp_server.storage.secrets import Secrets
 
-_STANZA_ID: Final = qname(ns.STANZA_ID, "stanza-id")
 _BYTES: Final = 15
 _KEEP: Final = Fate.KEEP  # looking up a member is a call in Python 3.11
 
@@ -56,13 +55,13 @@ class StanzaIds(Module):
     @on("message_out", Stage.GUARD)
     def leaving(self, passage: Passage) -> None:
         """A client is none of the entities of ours that give ids, its own account included."""
-        if _STANZA_ID in passage.stanza.keys:
+        if STANZA_ID in passage.stanza.keys:
             self._strip(passage, passage.stanza.sender)
 
     @on("message_in", Stage.GUARD)
     def entering(self, passage: Passage) -> None:
         """A room gives ids in its own name; nobody gives them in that of the account that gets the message."""
-        if _STANZA_ID in passage.stanza.keys:
+        if STANZA_ID in passage.stanza.keys:
             sender = passage.stanza.sender
             assert sender is not None
             self._strip(passage, sender.bare)
@@ -95,11 +94,11 @@ class StanzaIds(Module):
         else:
             digest = secrets.token_bytes(_BYTES)
         id = urlsafe_b64encode(digest).decode()
-        passage.stanza = message.with_child(Element(ns.STANZA_ID, "stanza-id", {"by": str(account.jid), "id": id}))
+        passage.stanza = with_stanza_id(message, account.jid, id)
 
     def _strip(self, passage: Passage, giver: JID | None) -> None:
         def forged(child: Child) -> bool:
-            if child.key != _STANZA_ID:
+            if child.key != STANZA_ID:
                 return False
             try:
                 by = JID.parse(child.get("by"))

@@ -155,8 +155,11 @@ class Stanza:
             return next((child.get(name) for child in children if child.key == key), "")
         for i in range(0, len(children) - 1, 4):
             if children[i] == key:
-                attrs = children[i + 1]
-                return next((attrs[j + 1] for j in range(0, len(attrs), 2) if attrs[j] == name), "")
+                attrs: list[str] = children[i + 1]
+                for j in range(0, len(attrs), 2):
+                    if attrs[j] == name:
+                        return attrs[j + 1]
+                return ""
         return ""
 
     def child(self, ns: str, name: str) -> Element | None:

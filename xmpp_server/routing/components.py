@@ -36,9 +36,10 @@ class LocalPort:
         self._router = router
         self._accounts = accounts
 
-    async def send(self, stanza: Stanza) -> Delivery | None:
+    async def send(self, stanza: Stanza, *, tracked: bool = True) -> Delivery | None:
         """As `Port` has it."""
         passage = Passage(addressed(stanza, self.jid))
+        passage.tracked = tracked
         await self._router.route(passage)
         effect = passage.effect
         return effect if isinstance(effect, Entry) else passage.entry

@@ -36,7 +36,7 @@ class Passage:
     as it is). `entry` is what copies for other sessions of the account are given with, so that they count like the
     message itself (None: they do not), `origin` what the message is recognised by when it comes again (None: it is
     not), `sent_again` whether it is in the archive of its sender since before a crash. `later` stands when its effect
-    does, for a session that did not wait for it.
+    does, for a session that did not wait for it. `tracked`: somebody wants to know who acknowledges it.
     """
 
     __slots__ = (
@@ -51,6 +51,7 @@ class Passage:
         "session",
         "stanza",
         "targets",
+        "tracked",
     )
 
     def __init__(self, stanza: Stanza, session: Session | None = None, account: Account | None = None) -> None:
@@ -64,6 +65,7 @@ class Passage:
         self.archived: asyncio.Future[Any] | None = None
         self.copy: Stanza | None = None
         self.sent_again = False
+        self.tracked = True
         self.later: Later | None = None
 
 

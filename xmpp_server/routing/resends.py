@@ -23,16 +23,19 @@ _ADDED: Final = ((ns.DELAY, "delay"), (ns.STANZA_ID, "stanza-id"))
 _MOST_ADDED: Final = 5000
 """Octets of what is added on the way, and of an address that is written in another form."""
 _REMEMBERED: Final = 16_384
+"""At least; at most twice as many."""
 _LONGEST: Final = 128  # characters of an id
 _CONVERSATIONS: Final = 200
 """Accounts that a session has said something new to."""
 
 
 class Resends:
-    """The messages that were sent last, by origin-id."""
+    """The messages that were sent last, by origin-id: in two halves, of which the older one goes as a whole, for taking
+    the oldest one out of a dict costs the more the more were taken before."""
 
     def __init__(self) -> None:
         self._known: dict[str, Origin] = {}
+        self._older: dict[str, Origin] = {}
 
     def note(self, passage: Passage, id: str) -> Origin | None:
         """Note a message that leaves a session of ours; the former one, if it is one that was sent before."""
@@ -40,14 +43,13 @@ class Resends:
         if session is None or not 0 < len(id) <= _LONGEST:
             return None
         digest = _digest(passage.stanza)
-        known = self._known.get(id)
+        known = self._known.get(id) or self._older.get(id)
         if known is not None and known.digest == digest and (known.is_new or known.taken):
             return known
         if session.is_managed:  # the others do not know what is to be sent again
-            self._known.pop(id, None)
             self._known[id] = passage.origin = Origin(digest)
             if len(self._known) > _REMEMBERED:
-                del self._known[next(iter(self._known))]
+                self._older, self._known = self._known, {}
         return None
 
 

@@ -99,7 +99,10 @@ class LocalRoute:
         sessions = account.sessions if account is not None else None
         action, chosen = decide("message", stanza.type, stanza.to.resource, sessions)
         while action is _DELIVER:
-            entry = passage.entry = self._ledger.open(host, passage)
+            if passage.tracked or chosen[0].is_managed:
+                entry = passage.entry = self._ledger.open(host, passage)
+            else:
+                entry = None
             targets = passage.targets
             for session in chosen:
                 if session.deliver(stanza) if entry is None else entry.give(session, stanza):

@@ -47,7 +47,6 @@ _log = structlog.get_logger()
 
 _SLOT: Final = 300_000_000  # microseconds (§7)
 _EVERY: Final = 60.0  # seconds
-_PATH: Final = "/upload/"
 _RESTART: Final = msgspec.Meta(extra={"restart": True})
 
 
@@ -56,6 +55,8 @@ class HttpUploadOptions(ComponentOptions, frozen=True, forbid_unknown_fields=Tru
 
     subdomain: str = "upload"
     """What stands before the host's domain in that of the component."""
+    path: Annotated[str, _RESTART, msgspec.Meta(pattern="^/[!$&-;=@-Z_a-z~]+$")] = "/upload"
+    """The path under which files are put and got. Addresses that were given before another one are lost."""
     max_bytes: Annotated[int, msgspec.Meta(ge=1)] = 104_857_616
     """Bytes of one file: 100 MB, and the tag that encryption adds."""
     profile_bytes: Annotated[int, msgspec.Meta(ge=1)] = 10_485_760
@@ -108,7 +109,7 @@ class HttpUpload(Component):
         self._uploads = Uploads(database)
         self._secrets = Secrets(database)
         self._host = port.jid.domain.removeprefix(f"{options.subdomain}.")
-        self._path = f"{_PATH}{quote(ascii_domain(port.jid.domain))}/"
+        self._path = f"{options.path.rstrip('/')}/{quote(ascii_domain(port.jid.domain))}/"
         self._key = b""
         self._files: Files
         self._direct: Direct | None = None

@@ -132,10 +132,22 @@ async def test_fragments_are_one_message_and_have_its_limit(server: RunningServe
     await fragment(romeo, end, aiohttp.WSMsgType.CONTINUATION, last=True)
     assert (await romeo.hear()).name == "open"
     await romeo.hear()
-    half = b"x" * (server.app.config.options.limits.stanza_bytes // 2 + 1)
-    await fragment(romeo, half, aiohttp.WSMsgType.TEXT)
-    await fragment(romeo, half, aiohttp.WSMsgType.CONTINUATION)
+    part = b"x" * (server.app.config.options.limits.stanza_bytes + 1)
+    await fragment(romeo, part, aiohttp.WSMsgType.TEXT)
+    await fragment(romeo, part, aiohttp.WSMsgType.CONTINUATION)
     await romeo.ended()
+
+
+async def test_what_is_too_large_is_answered_by_an_error(server: RunningServer, http: aiohttp.ClientSession) -> None:
+    await server.account("romeo")
+    romeo = await Tab.connect(http, server)
+    await romeo.bind("romeo")
+    body = "x" * server.app.config.options.limits.stanza_bytes
+    await romeo.say(f"<message xmlns='jabber:client'><body>{body}</body></message>")
+    error = await romeo.hear()
+    assert error.child(ns.STREAM_ERRORS, "policy-violation") is not None
+    assert (await romeo.hear()).name == "close"
+    assert await romeo.ended() == 1000
 
 
 async def test_pings_in_great_number_are_answered_and_what_follows_is_heard(

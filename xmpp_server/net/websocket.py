@@ -44,7 +44,7 @@ class WebSocket:
             return text(400, "This is for XMPP over WebSocket (RFC 7395).")
         if self.clients.tls_required and not request.secure:
             return text(403, "This is for connections with TLS.")
-        most = self.clients.settings.after.max_bytes
+        most = 2 * self.clients.settings.after.max_bytes  # what is more than once is told of by an error of the stream
         heartbeat = min(_HEARTBEAT, self.clients.limits.keepalive)
         socket = web.WebSocketResponse(protocols=(_PROTOCOL,), heartbeat=heartbeat, compress=False, max_msg_size=most)
         await socket.prepare(request)

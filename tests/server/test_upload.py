@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from io import BytesIO
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import aiohttp
@@ -20,6 +21,7 @@ from components.http_upload import web as upload_web
 from xmpp_server.protocol.jid import JID
 
 from .conftest import LogIn, MakeServer
+from .raw_client import RawClient
 from .running import RunningServer
 from .uploads import NS, begin, client, keep_up, plain, put, serve_plain, slot, status, until
 
@@ -54,6 +56,25 @@ async def test_what_is_uploaded_is_downloaded_whole_and_in_parts(
         assert answer.status == 304
     async with client.head(plain(server, url)) as answer:
         assert (answer.status, answer.headers["Content-Length"]) == (200, str(len(data)))
+
+
+async def test_files_are_under_the_path_that_the_operator_chose(
+    make_server: MakeServer, client: aiohttp.ClientSession
+) -> None:
+    server = await make_server("[components.http_upload]\npath = '/our/files/'\n")
+    await server.account("romeo")
+    romeo = await RawClient.login(server, "romeo")
+    request = f"<request xmlns='{NS}' filename='a.txt' size='5'/>"
+    answer = await romeo.ask(f"<iq type='get' id='s' to='upload.localhost'>{request}</iq>", "s")
+    given = answer.child(NS, "slot")
+    assert given is not None
+    end = given.child(NS, "put")
+    assert end is not None
+    url = end.get("url")
+    assert urlsplit(url).path.startswith("/our/files/upload.localhost/")
+    headers = {header.get("name"): header.text for header in end}
+    assert await put(server, client, url, headers, b"hello") == 201
+    assert await status(server, client, url) == 200
 
 
 async def test_a_slot_takes_only_what_it_was_given_for(

@@ -1,4 +1,7 @@
-"""Who is to be told of a message that he does not see: the members who are not in the room, for push to wake."""
+"""Who is to be told of a message that he does not see: the members who are not in the room, for push to wake.
+
+XEP: 0372 (0.5.0) partial: mentions
+"""
 
 from __future__ import annotations
 

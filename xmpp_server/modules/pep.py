@@ -15,6 +15,7 @@ XEP: 0223 (1.1.1) complete
 XEP: 0292 (0.12.0) complete
 XEP: 0373 (0.7.0) complete
 XEP: 0374 (0.2.0) complete
+XEP: 0384 (0.9.1) complete
 """
 
 from __future__ import annotations

@@ -115,8 +115,8 @@ class History:
         entry = Entry(n, at, stanza)
         self._entries.append(entry)
         self._octets += entry.size
-        if ORIGIN_ID in stanza.keys:
-            self._origins[stanza.attribute(ORIGIN_ID, "id")] = entry
+        if ORIGIN_ID in stanza.keys and (id := stanza.attribute(ORIGIN_ID, "id")):
+            self._origins[id] = entry
         while len(self._entries) > _MOST or (self._octets > _MOST_OCTETS and len(self._entries) > 1):
             oldest = self._entries.popleft()
             self._forget(oldest)

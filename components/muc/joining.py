@@ -65,6 +65,7 @@ def synchronize(room: Room, occupant: Occupant, stanza: Stanza) -> None:
     occupant.update(session, presence)
     room.announce(occupant, own_codes=_entry_codes(room, created=False), own_id=stanza.id, others=changed)
     room.behind.discard(session)
+    room.beginning.add(session)  # it is the server that crashed, where this runs in a process of its own
     _owe_history(room, session, room.affiliation(session), history)
 
 

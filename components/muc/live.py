@@ -185,13 +185,14 @@ class LiveRoom:
         members = self.room.affiliates
         _ = stanza.children  # found once, for all copies share them
         still_gets = self.room.still_gets
+        tracked = stanza.type != "groupchat"  # of what is for one of them the server takes care
         for jid in copies.to:
             if n and not copies.late and not still_gets(jid, n):
                 continue
             if n and jid.bare in members:
                 self._track(jid, n, await send(stanza.addressed(jid)))
             else:
-                await send(stanza.addressed(jid), tracked=False)
+                await send(stanza.addressed(jid), tracked=tracked)
 
     def _track(self, session: JID, n: int, delivery: Delivery | None) -> None:
         """The session's cursor moves when it has the message."""

@@ -144,10 +144,11 @@ class Room:
 
     def mark(self, message: Stanza) -> int | None:
         """What a message of an occupant is found by in the log if it is sent again; None if it has no origin-id."""
-        if ORIGIN_ID not in message.keys:
+        id = message.attribute(ORIGIN_ID, "id") if ORIGIN_ID in message.keys else ""
+        if not id:
             return None
         assert message.sender is not None
-        return self.surroundings.mark(self.jid, message.sender.bare, message.attribute(ORIGIN_ID, "id"))
+        return self.surroundings.mark(self.jid, message.sender.bare, id)
 
     def log(
         self,

@@ -17,13 +17,14 @@ import structlog
 
 from xmpp_server.port import Component, Port
 from xmpp_server.protocol import retraction
+from xmpp_server.protocol.archivable import is_worth_keeping
 from xmpp_server.protocol.archive_ids import ArchiveIds
 from xmpp_server.protocol.commands import COMMANDS
 from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza, qname
-from xmpp_server.storage.archive import Matching
+from xmpp_server.storage.archive import SENT_AGAIN, Matching
 from xmpp_server.storage.database import Database
 from xmpp_server.storage.errors import StorageError
 from xmpp_server.storage.patience import patiently
@@ -35,7 +36,7 @@ from xmpp_server.util.tasks import keep
 from . import archive, joining, keeping, messages, moderation, owner, presence, search, service_commands, service_disco
 from .catching_up import CatchingUp, is_owed
 from .cursors import Cursors
-from .history import is_same
+from .history import is_same, is_subject
 from .live import LiveRoom, used
 from .names import JOIN, MODERATE, OWNER
 from .notices import Listener, notice
@@ -369,14 +370,17 @@ class Muc(Component):
     async def _former(self, live: LiveRoom, stanza: Stanza) -> Stanza | None:
         """The message itself, as it was reflected, if it is in the log since before a crash."""
         room, sender = live.room, stanza.sender
-        mark = room.mark(stanza) if room.logs else None
+        is_logged = room.logs and (is_subject(stanza) or is_worth_keeping(stanza))
+        mark = room.mark(stanza) if is_logged else None
         if mark is None:
             return None
         assert sender is not None
         occupant_id = self.occupant_id(room.jid, sender.bare)
+        oldest = self.now() - SENT_AGAIN
         with used(live):
+            await self._rooms.log.settled()
             found = await patiently(lambda: self._rooms.log.marked(room.jid, mark))
-        kept = (keeping.read(original) for _, original in found)
+        kept = (keeping.read(original) for n, original in found if n > oldest)
         former = next((each for each in kept if is_same(each, stanza, occupant_id)), None)
         if former is None:
             room.beginning.discard(sender)

@@ -14,6 +14,7 @@ import pytest
 from components.muc import Muc
 from tests.waiting import until
 from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.archive import Matching
 from xmpp_server.storage.errors import Unavailable
 
 from .conftest import MakeWorld
@@ -177,6 +178,29 @@ async def test_what_is_sent_again_after_a_crash_is_shown_once(make_world: MakeWo
     await crone.receives(f"<message id='m1' from='{ROOM}/thirdwitch'/>")
     crone.send(message.replace("double", "toil") % "")
     await crone.receives(f"<message id='m1' from='{ROOM}/firstwitch'><body>toil</body></message>")
+
+
+async def test_typing_and_ids_that_are_none_hide_nothing_that_is_sent_again_or_new(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.muc.history._MOST", 1)
+    world = await make_world("")
+    crone = await make_room(world, persistentroom="1")
+    origin = "<origin-id xmlns='urn:xmpp:sid:0' id='{0}'/>"
+    message = f"<message type='groupchat' to='{ROOM}' id='{{0}}'><body>same</body>{origin}</message>"
+    typing = f"<message type='groupchat' to='{ROOM}'><composing xmlns='http://jabber.org/protocol/chatstates'/>{origin}</message>"
+    crone.send(message.format("1") + message.format("2"))
+    await world.settle()
+    await crone.disconnect()
+    world.clients.remove(crone)
+    world.core.resends._known.clear()
+    crone = await world.login("crone@localhost/desktop")
+    await enter(crone, "firstwitch")
+    crone.send(typing.format("t") + message.format("1") + message.format("") + message.format(""))
+    await world.settle()
+    muc = world.core.components.running["conference.localhost"]
+    assert isinstance(muc, Muc)
+    assert len(await muc._rooms.log.page(JID.parse(ROOM), Matching(), limit=9)) == 4
 
 
 @pytest.mark.parametrize("affiliation", ["none", "member"])

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from components.muc import Muc
+
 from .rooms import JOIN, ROOM, STANZAS, USER, admin, bodies, crone, enter, hag, make_room
 from .world import Client, World
 
@@ -168,7 +170,7 @@ async def test_nothing_that_goes_on_to_others_goes_on_without_a_bound(
     await enter(hag, "thirdwitch")
     crone.inbox.clear()
     now = time.time_ns() // 1000
-    monkeypatch.setattr(world.core.components.running["conference.localhost"], "now", lambda: now)
+    monkeypatch.setattr(Muc, "now", lambda _: now)
     for n in range(250):
         hag.send(stanza % n)
     await world.settle()

@@ -369,3 +369,19 @@ async def test_after_a_crash_what_a_session_says_first_to_each_is_looked_for(
 
     assert once(juliet) == [False, False, True, True, False, False, True, True]
     assert once(nurse) == [False, True, True, True, False]
+
+
+async def test_what_is_the_same_as_something_old_is_another_message(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """of a bot, say, that counts from one again at every start and says the same first"""
+    juliet = await world.login("juliet@localhost/balcony")
+    romeo = await world.login("romeo@localhost/orchard")
+    romeo.send(say("all is well", "1"))
+    await world.settle()
+    crash(world)
+    monkeypatch.setattr("xmpp_server.modules.archive.SENT_AGAIN", 0)
+    romeo.send(say("all is well", "1"))
+    await world.settle()
+    ids = [child.get("id") for stanza in juliet.inbox for child in stanza if child.name == "stanza-id"]
+    assert len(set(ids)) == (2 if "archive" in world.core.modules["localhost"] else 1)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 import slixmpp
 
 from tests.waiting import until
 from xmpp_server.protocol.jid import JID
-from xmpp_server.storage.offline import Message
+from xmpp_server.storage.offline import Message, Offline
 
 from .bystanders import bystanders
+from .managed_client import ManagedClient
 from .running import PASSWORD, RunningServer
 
 MESSAGES = 10_000
@@ -82,3 +84,29 @@ def stanza(number: int) -> bytes:
         f"<message xmlns='jabber:client' from='romeo@localhost/orchard' to='juliet@localhost' id='{number}'>"
         f"<body>{BODY}</body><delay xmlns='urn:xmpp:delay' from='localhost' stamp='2024-01-01T00:00:00Z'/></message>"
     ).encode()
+
+
+async def test_who_comes_while_the_inbox_is_read_for_another_device_gets_it_too_before_what_is_new(
+    people: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    romeo = await ManagedClient.enable(people, "romeo", "orchard")
+    await romeo.say("juliet@localhost", "1", "2")
+    await romeo.handled(3)
+    load, read, goes = Offline.load, asyncio.Event(), asyncio.Event()
+
+    async def slow(*arguments: Any, **more: Any) -> Any:
+        read.set()
+        await goes.wait()
+        return await load(*arguments, **more)
+
+    monkeypatch.setattr(Offline, "load", slow)
+    laptop = await ManagedClient.enable(people, "juliet", "laptop")
+    laptop.answers = False  # nobody knows whether it has them
+    async with asyncio.timeout(20):
+        await read.wait()
+    phone = await ManagedClient.enable(people, "juliet", "phone")
+    await romeo.say("juliet@localhost", "3")
+    await romeo.handled(4)
+    goes.set()
+    assert await phone.messages(3) == ["1", "2", "3"]
+    assert await laptop.messages(3) == ["1", "2", "3"]

@@ -82,7 +82,7 @@ class StreamPort:
 
     # -- as `Port` has it
 
-    async def send(self, stanza: Stanza) -> Delivery | None:
+    async def send(self, stanza: Stanza, *, tracked: bool = True) -> Delivery | None:
         """As `Port` has it; what becomes of the stanza is not known."""
         stanza = addressed(stanza, self.jid)
         await self._stream.writable.wait()

@@ -245,8 +245,8 @@ class App:
         """Tell everybody, write what is to be written, and end."""
         for listener in self._listeners:
             listener.close()
-        await self.core.components.announce_stop()
         await self.core.hurried(_LAST_ANSWERS)
+        await self.core.components.announce_stop()
         connections = self._shared.connections
         for connection in list(connections):
             connection.close(StreamError("system-shutdown"))

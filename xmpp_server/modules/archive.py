@@ -44,6 +44,7 @@ from xmpp_server.routing.iq import Answer, Request, Target
 from xmpp_server.routing.paced import PacedAnswers
 from xmpp_server.routing.resends import ORIGIN_ID, is_same, sent_again
 from xmpp_server.routing.router import Router
+from xmpp_server.storage.archive import SENT_AGAIN
 from xmpp_server.storage.archive import Archive as Repository
 from xmpp_server.storage.archive_pages import Pages
 from xmpp_server.storage.archive_preferences import ArchivePreferences
@@ -308,8 +309,9 @@ class Archive(Module):
         if mark is None or ORIGIN_ID not in message.keys:
             return None
         await self._archive.settled()
+        oldest = time.time_ns() // 1000 - SENT_AGAIN
         for n, original in await self._read(partial(self._archive.marked, account, mark)):
-            if is_same(original, message):
+            if n > oldest and is_same(original, message):
                 return n
         return None
 

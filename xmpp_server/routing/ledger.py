@@ -235,10 +235,10 @@ class Ledger:
         return entry is not None and session in entry.sessions
 
     def has_for(self, account: Account, session: Session) -> bool:
-        """Whether a new session of the account has to be handed what is in flight to others, or to wait for what they
-        acknowledged (`forgotten`)."""
+        """Whether a new session of the account has to be handed what is in flight to others, or soon will be when it is
+        read, or to wait for what they acknowledged (`forgotten`)."""
         self._admit()
-        if account.jid in self._forgotten:
+        if account in self._handed or account.jid in self._forgotten:
             return True
         line = account.line
         if line is None:

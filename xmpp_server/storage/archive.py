@@ -45,6 +45,8 @@ LAST: Final = 2**63 - 1
 _SKEW: Final = 3600_000_000
 """A number is looked for this far above a time, in microseconds: the clock may have been turned back by so much."""
 _CANDIDATES: Final = 8
+SENT_AGAIN: Final = 3 * 86_400_000_000
+"""Microseconds after which nobody sends a message again: one that is the same is another, of who counts anew."""
 
 _WITH_RESOURCE: Final = text("resource <> ''")
 

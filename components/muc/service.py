@@ -178,7 +178,7 @@ class Muc(Component):
         if not to.localpart:
             await self._to_service(stanza)
             return None
-        live = self._live.get(to.bare) or await self._find(to.bare) or self._create(stanza)
+        live = self._live.get(to.bare) or await self._find(to.bare, waits=stanza.name != "iq") or self._create(stanza)
         if live is None:
             await self._nowhere(stanza)
             return None
@@ -263,17 +263,21 @@ class Muc(Component):
 
     # -- bringing and making rooms
 
-    async def _find(self, jid: JID) -> LiveRoom | None:
-        """The room, from the database if it is not in memory; None if there is none."""
+    async def _find(self, jid: JID, *, waits: bool = False) -> LiveRoom | None:
+        """The room, from the database if it is not in memory; None if there is none. Raises StanzaError
+        resource-constraint where the database is away, unless it `waits` for it."""
+        try:
+            live = await (patiently(lambda: self._bring(jid)) if waits else self._bring(jid))
+        except StorageError as error:
+            raise StanzaError("resource-constraint", "The room cannot be read at the moment.") from error
+        return self._live.get(jid) or live
+
+    async def _bring(self, jid: JID) -> LiveRoom | None:
         loading = self._loading.get(jid)
         if loading is None:
             loading = self._loading[jid] = asyncio.get_running_loop().create_task(self._load(jid))
             loading.add_done_callback(lambda _: self._loading.pop(jid, None))
-        try:
-            live = await asyncio.shield(loading)
-        except StorageError as error:
-            raise StanzaError("resource-constraint", "The room cannot be read at the moment.") from error
-        return self._live.get(jid) or live
+        return await asyncio.shield(loading)
 
     async def _load(self, jid: JID) -> LiveRoom | None:
         kept = await self._rooms.load(jid)

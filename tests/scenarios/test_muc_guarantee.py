@@ -180,6 +180,35 @@ async def test_what_is_sent_again_after_a_crash_is_shown_once(make_world: MakeWo
     await crone.receives(f"<message id='m1' from='{ROOM}/firstwitch'><body>toil</body></message>")
 
 
+async def test_who_enters_a_room_that_cannot_be_read_waits_for_the_database(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked is answered at once, with an error."""
+    crone = await make_room(world, persistentroom="1")
+    crone.send(f"<presence type='unavailable' to='{ROOM}/firstwitch'/>")
+    await world.settle()
+    muc = world.core.components.running["conference.localhost"]
+    assert isinstance(muc, Muc)
+    assert not muc._live
+    load, attempts = muc._rooms.load, 0
+
+    async def away(room: JID) -> Any:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 4:
+            raise Unavailable("away")
+        return await load(room)
+
+    monkeypatch.setattr("xmpp_server.storage.patience._PAUSES", (0.01,))
+    monkeypatch.setattr(muc._rooms, "load", away)
+    assert (await crone.request("get", "<ping xmlns='urn:xmpp:ping'/>", ROOM)).get("type") == "error"
+    crone.inbox.clear()
+    await enter(crone, "firstwitch")
+    assert attempts == 4
+    crone.send(f"<message type='groupchat' to='{ROOM}'><body>here</body></message>")
+    await crone.receives("<message type='groupchat'><body>here</body></message>")
+
+
 async def test_typing_and_ids_that_are_none_hide_nothing_that_is_sent_again_or_new(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

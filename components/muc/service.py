@@ -384,8 +384,13 @@ class Muc(Component):
         with used(live):
             await self._rooms.log.settled()
             found = await patiently(lambda: self._rooms.log.marked(room.jid, mark))
-        kept = (keeping.read(original) for n, original in found if n > oldest)
-        former = next((each for each in kept if is_same(each, stanza, occupant_id)), None)
+        left = (
+            keeping.read(original)
+            for n, original in found
+            if n > oldest
+            and (retraction.is_left_of(original, stanza) or is_same(keeping.read(original), stanza, occupant_id))
+        )
+        former = next(left, None)
         if former is None:
             room.beginning.discard(sender)
         return former

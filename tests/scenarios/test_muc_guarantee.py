@@ -209,6 +209,36 @@ async def test_who_enters_a_room_that_cannot_be_read_waits_for_the_database(
     await crone.receives("<message type='groupchat'><body>here</body></message>")
 
 
+async def test_what_is_sent_again_after_it_was_retracted_stays_retracted(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("components.muc.history._MOST", 1)
+    world = await make_world("")
+    crone = await make_room(world, persistentroom="1")
+    origin = "<origin-id xmlns='urn:xmpp:sid:0' id='{0}'/>"
+    oops = f"<message type='groupchat' to='{ROOM}' id='1'><body>oops</body>{origin.format('1')}</message>"
+    muc = world.core.components.running["conference.localhost"]
+    assert isinstance(muc, Muc)
+    log = muc._rooms.log
+    crone.send(oops)
+    await world.settle()
+    (only,) = await log.page(JID.parse(ROOM), Matching(), limit=9)
+    retract = f"<retract xmlns='urn:xmpp:message-retract:1' id='{muc.stanza_id(JID.parse(ROOM), only.n)}'/>"
+    crone.send(f"<message type='groupchat' to='{ROOM}' id='2'>{retract}{origin.format('2')}</message>")
+    await world.settle()
+    await crone.disconnect()
+    world.clients.remove(crone)
+    world.core.resends._known.clear()
+    crone = await world.login("crone@localhost/desktop")
+    await enter(crone, "firstwitch")
+    crone.send(oops)
+    await world.settle()
+    page = await log.page(JID.parse(ROOM), Matching(), limit=9)
+    kept = await log.each(JID.parse(ROOM), [found.n for found in page])
+    assert len(kept) == 2
+    assert not any(b"oops" in message.stanza for message in kept)
+
+
 async def test_typing_and_ids_that_are_none_hide_nothing_that_is_sent_again_or_new(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -385,3 +385,22 @@ async def test_what_is_the_same_as_something_old_is_another_message(
     await world.settle()
     ids = [child.get("id") for stanza in juliet.inbox for child in stanza if child.name == "stanza-id"]
     assert len(set(ids)) == (2 if "archive" in world.core.modules["localhost"] else 1)
+
+
+async def test_what_is_sent_again_after_it_was_retracted_stays_retracted(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Session, "is_managed", True)
+    world = await make_world(HOSTS)
+    await world.login("juliet@localhost/balcony")
+    romeo = await world.login("romeo@localhost/orchard")
+    both = say("oops", "o1") + say("", "o2", more="<retract xmlns='urn:xmpp:message-retract:1' id='o1'/>")
+    for _ in range(2):
+        romeo.send(both)
+        await world.settle()
+        crash(world)
+    for account in (JULIET, ROMEO):
+        page = await world.store.archive.page(account, Matching(), limit=9)
+        kept = await world.store.archive.each(account, [found.n for found in page])
+        assert len(kept) == 2, account
+        assert not any(b"oops" in message.stanza for message in kept)

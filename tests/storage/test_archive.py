@@ -173,7 +173,7 @@ async def test_the_marked_are_found_newest_first_and_entombed_with_what_retracts
     assert await store.archive.marked(romeo, 0) == []
     await store.archive.add(romeo, 23, b"retract", at=23, peer=BALCONY, entombed=[(20, b"gone")])
     assert await store.archive.each(romeo, [20]) == [ArchivedMessage(20, 20, b"gone")]
-    assert (await store.archive.marked(romeo, -7))[0][0] == 19
+    assert (await store.archive.marked(romeo, -7))[:2] == [(20, b"gone"), (19, b"19")]  # it may be sent again
 
 
 async def test_the_oldest_go_first_and_only_those(store: Store, romeo: JID) -> None:

@@ -311,7 +311,7 @@ class Archive(Module):
         await self._archive.settled()
         oldest = time.time_ns() // 1000 - SENT_AGAIN
         for n, original in await self._read(partial(self._archive.marked, account, mark)):
-            if n > oldest and is_same(original, message):
+            if n > oldest and (is_same(original, message) or retraction.is_left_of(original, message)):
                 return n
         return None
 

@@ -33,6 +33,14 @@ def mark(sender: JID, id: str) -> int:
     return int.from_bytes(blake2b(f"{sender.bare}\n{id}".encode(), digest_size=8).digest(), "big", signed=True)
 
 
+def is_left_of(kept: bytes, message: Stanza) -> bool:
+    """Whether `kept` stands in the place of this message, which is sent again after it was retracted."""
+    if b"retracted" not in kept:
+        return False
+    found = parse(kept)
+    return found.child(NS, "retracted") is not None and found.get("id") == message.id
+
+
 def tombstone(original: bytes, retraction: Stanza, at: int, kept: Collection[tuple[str, str]] = ()) -> bytes | None:
     """What takes the place of a message in an archive when it is retracted (§4); None if this is not the message that
     is meant, or is another's: §5 wants the same bare address, or, in a room, the same full one.
@@ -47,7 +55,7 @@ def tombstone(original: bytes, retraction: Stanza, at: int, kept: Collection[tup
         author = JID.parse(message.get("from"))
     except InvalidJID:
         return None
-    if message.get("id") != retracted_id(retraction):
+    if message.get("id") != retracted_id(retraction) or message.child(NS, "retracted") is not None:
         return None
     in_room = retraction.has(_MUC_USER, "x") or message.child(_MUC_USER, "x") is not None
     if author != sender if in_room else author.bare != sender.bare:

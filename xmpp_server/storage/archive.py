@@ -97,7 +97,7 @@ class Statements:
             .values({each.name: bindparam("account" if each is owner else each.name) for each in table.columns})
             .on_conflict_do_nothing()
         )
-        self.entomb = Statement(update(table).where(is_owner, is_message).values(mark=None, stanza=bindparam("stanza")))
+        self.entomb = Statement(update(table).where(is_owner, is_message).values(stanza=bindparam("stanza")))
         self.has = Statement(select(columns.n).where(is_owner, is_message))
         size = func.length(columns.stanza)
         self.pick = Statement(

@@ -91,6 +91,18 @@ async def test_a_slot_takes_only_what_it_was_given_for(
     assert await put(server, client, url, headers, b"abc") == 201
 
 
+async def test_a_slot_is_good_for_five_minutes(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    romeo = await log_in("romeo@localhost/orchard")
+    url, headers = await slot(romeo, "a.bin", 3)
+    now = upload_web.now()
+    monkeypatch.setattr(upload_web, "now", lambda: now + 301_000_000)
+    assert await put(server, client, url, headers, b"abc") == 403
+    monkeypatch.setattr(upload_web, "now", lambda: now + 290_000_000)
+    assert await put(server, client, url, headers, b"abc") == 201
+
+
 async def test_uploaded_pages_cannot_run(server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession) -> None:
     romeo = await log_in("romeo@localhost/orchard")
     for name, type in (("a.html", "text/html"), ("a.svg", "image/svg+xml")):

@@ -142,7 +142,11 @@ PRESENCE = [
     ("", GONE, SEVERAL, ""),
     ("unavailable", GONE, SEVERAL, ""),
     # §8.5.1: no such user
-    *[(type, to, None, "") for type in ("", "unavailable", "unsubscribed") for to in (BARE, GONE)],
+    *[
+        (type, to, None, "")
+        for type in ("", "unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed")
+        for to in (BARE, GONE)
+    ],
 ]
 
 
@@ -179,6 +183,40 @@ async def test_a_request_to_the_bare_address_is_answered_by_the_server(
     romeo.send(f"<iq type='{type}' id='q' to='{BARE}'>{UNKNOWN}</iq>")
     await romeo.receives(f"<iq type='error' id='q' from='{BARE}' to='{romeo.jid}'>{UNAVAILABLE}</iq>")
     for client in juliet.values():
+        await client.receives_nothing()
+
+
+@pytest.mark.parametrize("there", [SEVERAL, NEGATIVE, CONNECTED, NOBODY])
+async def test_a_request_that_the_server_knows_is_answered_for_the_account_and_shown_to_nobody(
+    world: World, there: dict[str, int | None]
+) -> None:
+    """§8.5.2.1.3, §8.5.2.2.3: a result or the error that belongs to the payload."""
+    vcard = "<vCard xmlns='vcard-temp'><FN>Juliet</FN></vCard>"
+    owner = await world.connect(f"{BARE}/owner")
+    assert (await owner.request("set", vcard)).get("type") == "result"
+    await owner.disconnect()
+    romeo = await world.login("romeo@localhost/orchard")
+    juliet = await arrive(world, there)
+    romeo.send(f"<iq type='get' id='q' to='{BARE}'><vCard xmlns='vcard-temp'/></iq>")
+    await romeo.receives(f"<iq type='result' id='q' from='{BARE}' to='{romeo.jid}'>{vcard}</iq>")
+    romeo.send(f"<iq type='set' id='q' to='{BARE}'><vCard xmlns='vcard-temp'/></iq>")
+    forbidden = f"<error><forbidden xmlns='{STANZAS}'/></error>"
+    await romeo.receives(f"<iq type='error' id='q' from='{BARE}' to='{romeo.jid}'>{forbidden}</iq>")
+    for client in juliet.values():
+        await client.receives_nothing()
+
+
+@pytest.mark.parametrize("there", [SEVERAL, NEGATIVE, CONNECTED])
+async def test_an_answer_reaches_a_resource_that_is_there(world: World, there: dict[str, int | None]) -> None:
+    """§8.5.3.1: whatever its priority, also if it is connected and not available, and whoever answers."""
+    romeo = await world.login("romeo@localhost/orchard")
+    juliet = await arrive(world, there)
+    romeo.send(f"<iq type='result' id='r' to='{HERE}'>{UNKNOWN}</iq>")
+    romeo.send(f"<iq type='error' id='e' to='{HERE}'>{UNAVAILABLE}</iq>")
+    balcony = juliet.pop("balcony")
+    await balcony.receives(f"<iq type='result' id='r' from='{romeo.jid}' to='{HERE}'>{UNKNOWN}</iq>")
+    await balcony.receives(f"<iq type='error' id='e' from='{romeo.jid}' to='{HERE}'>{UNAVAILABLE}</iq>")
+    for client in (romeo, balcony, *juliet.values()):
         await client.receives_nothing()
 
 

@@ -97,6 +97,30 @@ async def test_a_contact_is_added_pushed_to_every_interested_resource_and_answer
     await bystander.receives_nothing()
 
 
+@pytest.mark.parametrize("presence", [False, True])
+async def test_adding_updating_and_removing_is_pushed_to_all_who_asked_available_or_not(
+    world: World, presence: bool
+) -> None:
+    """§2.3.2, §2.4.2, §2.5.2: who is available and did not ask is not interested."""
+    orchard, street = [await interested(world, f"romeo@localhost/{name}") for name in ("orchard", "street")]
+    if presence:
+        for client in (orchard, street):
+            client.send("<presence/>")
+    available = await world.login("romeo@localhost/tomb")
+    for client in (orchard, street):
+        client.forget("presence")
+    for item, shown in (
+        (NURSE, "<item jid='nurse@localhost' subscription='none'/>"),
+        ("<item jid='nurse@localhost' name='N'/>", "<item jid='nurse@localhost' subscription='none' name='N'/>"),
+        ("<item jid='nurse@localhost' subscription='remove'/>",) * 2,
+    ):
+        assert (await orchard.request("set", roster(item))).get("type") == "result"
+        for client in (orchard, street):
+            await client.receives(push(shown))
+            await client.receives_nothing()
+        await available.receives_nothing()
+
+
 @pytest.mark.parametrize("subscription", ["both", "from", "to", "none", "ask", "nonsense", ""])
 async def test_a_subscription_other_than_remove_is_ignored(world: World, subscription: str) -> None:
     romeo = await interested(world, "romeo@localhost/orchard")
@@ -116,6 +140,20 @@ async def test_the_roster_of_somebody_else_is_forbidden(world: World, type: str)
     assert await error_of(romeo, roster(NURSE), "juliet@localhost", type) == "forbidden"
     assert await error_of(romeo, roster(NURSE), "juliet@capulet.example", type) != ""
     await juliet.receives_nothing()
+
+
+async def test_nobody_updates_a_contact_in_the_roster_of_somebody_else(world: World) -> None:
+    """§2.4.3"""
+    romeo = await world.connect("romeo@localhost/orchard")
+    juliet = await interested(world, "juliet@localhost/balcony")
+    await juliet.request("set", roster("<item jid='nurse@localhost' name='N'/>"))
+    juliet.inbox.clear()
+    for item in ("<item jid='nurse@localhost' name='M'/>", "<item jid='nurse@localhost' subscription='remove'/>"):
+        assert await error_of(romeo, roster(item), "juliet@localhost") == "forbidden"
+    await juliet.receives_nothing()
+    juliet.send(f"<iq type='get' id='r'>{GET}</iq>")
+    same = roster("<item jid='nurse@localhost' name='N'/>", ver="1")
+    await juliet.receives(f"<iq type='result' id='r'>{same}</iq>")
 
 
 async def test_the_own_bare_address_may_be_named(world: World) -> None:
@@ -190,6 +228,25 @@ async def test_a_contact_is_exactly_as_it_was_set_last(world: World, item: str, 
     shown = next(iter(next(iter(pushed))))
     assert {group.text for group in shown} == children
     assert ("name" in shown.attrs) == ("name='N'" in item or "name='M'" in item)
+
+
+@pytest.mark.parametrize(
+    ("condition", "items"),
+    [(condition, items) for condition, items in BAD if "nurse" in items and condition != "item-not-found"],
+)
+async def test_an_update_that_breaks_a_rule_gets_the_error_of_adding_and_changes_nothing(
+    world: World, condition: str, items: str
+) -> None:
+    """§2.4.3"""
+    romeo = await interested(world, "romeo@localhost/orchard")
+    await romeo.request("set", roster("<item jid='nurse@localhost' name='N'><group>A</group></item>"))
+    romeo.inbox.clear()
+    assert await error_of(romeo, roster(items)) == condition
+    assert await error_of(romeo, roster(NURSE, "<item jid='b@localhost'/>")) == "bad-request"
+    await romeo.receives_nothing()
+    romeo.send(f"<iq type='get' id='r'>{GET}</iq>")
+    same = roster("<item jid='nurse@localhost' name='N'><group>A</group></item>", ver="1")
+    await romeo.receives(f"<iq type='result' id='r'>{same}</iq>")
 
 
 # -- §2.5: removing

@@ -493,3 +493,32 @@ async def test_the_flow_with_a_contact_elsewhere(world: World, romeo: Client) ->
     await romeo.receives(f"<presence type='unsubscribed' from='{benvolio}' to='{ROMEO}'/>")
     await romeo.receives(push(benvolio, "none"))
     assert sent() == []
+
+
+# -- §8.5.3.2.2
+
+
+@pytest.mark.parametrize("type", ["subscribed", "unsubscribe", "unsubscribed"])
+@pytest.mark.parametrize("online", [True, False])
+async def test_subscription_stanzas_to_a_resource_that_is_gone_are_ignored(
+    world: World, online: bool, type: str
+) -> None:
+    """The state is one in which the same stanza to the bare address would change something."""
+    away = world.elsewhere()
+    benvolio = "benvolio@montague.example"
+    romeo = await login(world, "romeo@localhost/orchard")
+    romeo.send(f"<presence type='subscribe' to='{benvolio}'/>")
+    await receive(world, from_elsewhere("subscribe"))
+    await world.settle()
+    before = await state(world, ROMEO, benvolio)
+    assert before == "none ask pending"
+    romeo.inbox.clear()
+    if not online:
+        await romeo.disconnect()
+    await world.settle()
+    away.clear()
+    await receive(world, from_elsewhere(type, to=f"{ROMEO}/gone"))
+    await world.settle()
+    assert await state(world, ROMEO, benvolio) == before
+    await romeo.receives_nothing()
+    assert away == []

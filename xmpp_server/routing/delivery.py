@@ -2,10 +2,11 @@
 
 Where the RFC leaves a choice:
 
-- A chat or normal message to the bare address goes to *all* resources with a priority of zero or more
-  (§8.5.2.1.1 b), not to those of the highest priority: every device rings for a call and shows an invitation whether or
-  not it asked for carbons and whether or not the message is of a kind that carbons carry. A device stays out with a
-  negative priority, and then carbons still serve it. It costs no more: what went out wrapped goes out as it is.
+- A chat or normal message to the bare address goes to *all* resources with a priority of zero or more, not to those of
+  the highest priority (§8.5.2.1.1; normal: b; chat: a, as b speaks of resources that have opted in, and there is no way
+  to: all of them are the most available): every device rings for a call and shows an invitation whether or not it asked
+  for carbons and whether or not the message is of a kind that carbons carry. A device stays out with a negative
+  priority, and then carbons still serve it. It costs no more: what went out wrapped goes out as it is.
 - What cannot be delivered now is kept (§8.5.2.2.1 a); what cannot be kept is answered with an error rather than
   dropped, so that no sender believes in a message that nobody will see. A headline is dropped: pubsub sends many.
 - A normal message to a resource that is gone is answered, not given to others or kept: §8.5.3.2.1 allows no more.

@@ -70,6 +70,7 @@ archive = $ARCHIVE
 items = 256
 [components.pubsub]
 items = 256
+collections = true
 
 # The limits of the suites.
 [components.http_upload]

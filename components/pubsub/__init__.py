@@ -21,7 +21,7 @@ from xmpp_server.pubsub.config import NodeConfig
 from xmpp_server.pubsub.engine import Engine
 from xmpp_server.pubsub.errors import NS, OWNER
 from xmpp_server.pubsub.face import Count
-from xmpp_server.pubsub.requests import FEATURES, Requests
+from xmpp_server.pubsub.requests import COLLECTIONS, FEATURES, Requests
 from xmpp_server.storage.database import Database
 from xmpp_server.storage.pubsub import PubSub
 from xmpp_server.storage.pubsub_tables import Item
@@ -41,6 +41,9 @@ class PubSubOptions(ComponentOptions, frozen=True):
     """Subscriptions at one node."""
     publishes_per_minute: Count = 600
     """Items that one account may publish in a minute."""
+    collections: bool = False
+    """Whether nodes may hold other nodes, and be subscribed to with all that they hold (XEP-0248). No client that we
+    know asks for it."""
 
 
 class ServiceFace:
@@ -54,6 +57,11 @@ class ServiceFace:
     def __init__(self, port: Port, options: PubSubOptions) -> None:
         self._port = port
         self.limits = options
+
+    @property
+    def has_collections(self) -> bool:
+        """As the operator likes."""
+        return self.limits.collections
 
     def default(self, node: str) -> NodeConfig:
         """Open, with some items."""
@@ -151,8 +159,11 @@ class Service(Component):
             return Info.of([Identity("automation", "command-node")], {COMMANDS, ns.DATA}, node=node).element()
         if node:
             form = await self._requests.meta_data(self._port.jid, node, sender)
-            return Info.of([Identity("pubsub", "leaf")], {NS, ns.DISCO_INFO}, [form], node).element()
+            kind = (await self.engine.readable(self._port.jid, node, sender)).config.node_type
+            return Info.of([Identity("pubsub", kind)], {NS, ns.DISCO_INFO}, [form], node).element()
         features = FEATURES | {COMMANDS, ns.DISCO_INFO, ns.DISCO_ITEMS}
+        if self._face.has_collections:
+            features |= COLLECTIONS
         return Info.of([Identity("pubsub", "service", name=self.title)], features).element()
 
     async def _items(self, asked: Element, sender: JID) -> Element:
@@ -161,10 +172,10 @@ class Service(Component):
         if node == COMMANDS:
             attrs = {"jid": str(jid), "node": GET_PENDING, "name": "Pending subscriptions"}
             return query.add(Element(ns.DISCO_ITEMS, "item", attrs))
-        if node:
+        if node and not (await self.engine.readable(jid, node, sender)).config.is_collection:
             entries = [(id, {"name": id}) for id in await self.engine.ids(jid, node, sender)]
         else:
-            nodes = await self.engine.nodes(jid, sender)
+            nodes = await self.engine.nodes(jid, sender, node)
             entries = [(name, {"node": name, **({"name": c.title} if c.title else {})}) for name, c in nodes]
         named = [(id, Element(ns.DISCO_ITEMS, "item", {"jid": str(jid), **attrs})) for id, attrs in entries]
         listed, page = pages.listed(named, PageRequest.parse(asked))

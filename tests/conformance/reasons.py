@@ -49,7 +49,6 @@ REASONS: Final = {
     "PubSubExtIntegrationTest.subscribePresence*": _NO_ROSTER,
     "EntityCapabilitiesOptimization*": "not built: XEP-0115 §8.4, which is OPTIONAL, leaves out capabilities that stay",
     "OmemoMamDecryptionTest.*": "Counts all that is in the archive, the messages of cases before it too.",
-    "PubSubSection5_*": "not built: collections (XEP-0248)",
     "UserSearchManagerIntegrationTest.*": "not built: user search (XEP-0055), which tells strangers who has an account",
     "EntityCapsTest.testLocalEntityCaps": (
         "Takes the first presence after a subscription for the next one; which comes first is chance."

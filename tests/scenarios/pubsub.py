@@ -9,6 +9,7 @@ from .world import Client
 
 SERVICE = "pubsub.localhost"
 ADMINS = "[hosts.localhost]\nadmins = ['admin']\n"
+COLLECTIONS = f"{ADMINS}[components.pubsub]\ncollections = true\n"
 EVENT = f"{NS}#event"
 COMMANDS = "http://jabber.org/protocol/commands"
 PENDING = f"{NS}#get-pending"

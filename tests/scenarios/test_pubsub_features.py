@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import pytest
 
 from xmpp_server.modules.pep import PersonalEventing
-from xmpp_server.pubsub.requests import FEATURES
+from xmpp_server.pubsub.requests import COLLECTIONS, FEATURES
 
 from .conftest import MakeWorld
 from .pep import login_with, presence_with
+from .pubsub import COLLECTIONS as WITH_COLLECTIONS
 from .pubsub import (
-    ADMINS,
     COMMANDS,
     EVENT,
     INFO,
@@ -65,14 +65,14 @@ async def advertised(stage: Stage) -> set[str]:
 
 
 async def raised(make_world: MakeWorld, face: str) -> Stage:
-    world = await make_world(ADMINS)
+    world = await make_world(WITH_COLLECTIONS)
     to, owner = FACES[face]
     await world.subscribe("romeo@localhost", JULIET)
     return Stage(world, to, await world.login(owner), await world.login("juliet@localhost/balcony"))
 
 
 def _names() -> list[tuple[str, str]]:
-    by_face = {"service": FEATURES, "account": PersonalEventing.account_features}
+    by_face = {"service": FEATURES | COLLECTIONS, "account": PersonalEventing.account_features}
     return [(face, var.removeprefix(NS).removeprefix("#")) for face, found in by_face.items() for var in sorted(found)]
 
 
@@ -102,6 +102,17 @@ async def _items(stage: Stage) -> None:
     x = query.child("jabber:x:data", "x")
     assert x is not None
     assert values(x)["title"] == ("T",)
+
+
+@shows("collections", "multi-collections")
+async def _collections(stage: Stage) -> None:
+    for name in ("c", "d"):
+        await create(stage.owner, name, stage.to, node_type="collection")
+        await subscribe(stage.other, name, stage.to, subscription_type="items")
+    await create(stage.owner, "n", stage.to, collection=("c", "d"))
+    await publish(stage.owner, "n", "1", to=stage.to)
+    shim = "<headers xmlns='http://jabber.org/protocol/shim'><header name='Collection'>{}</header></headers></message>"
+    await stage.other.receives_all(*(told("1", "n").replace("</message>", shim.format(name)) for name in ("c", "d")))
 
 
 @shows("access-open", "access-authorize", "access-whitelist", "access-presence", "access-roster")

@@ -21,24 +21,26 @@ async def test_what_is_not_done_is_not_advertised(world: World, to: str) -> None
     admin = await world.login("admin@localhost/desk")
     query = next(iter(await admin.request("get", f"<query xmlns='{INFO}'/>", to)))
     found = {child.get("var").removeprefix(f"{NS}#") for child in query}
-    assert not found & {"collections", "multi-collection", "multi-subscribe", "publish-node-full", "subtree"}
+    assert not found & {"collections", "multi-collections", "multi-subscribe", "publish-node-full", "subtree"}
 
 
-@pytest.mark.parametrize("field", ["node_type", "collection"])
-async def test_there_are_no_collections(world: World, field: str) -> None:
-    """XEP-0248 §5.2.3"""
+@pytest.mark.parametrize("to", [SERVICE, "admin@localhost"])
+@pytest.mark.parametrize("field", ["node_type", "collection", "children"])
+async def test_there_are_no_collections_by_default(world: World, field: str, to: str) -> None:
+    """XEP-0248 §7.1.3.1"""
     admin = await world.login("admin@localhost/desk")
     asked = form("node_config", **{field: "collection"})
     error = await admin.request(
-        "set", f"<pubsub xmlns='{NS}'><create node='n'/><configure>{asked}</configure></pubsub>", SERVICE
+        "set", f"<pubsub xmlns='{NS}'><create node='n'/><configure>{asked}</configure></pubsub>", to
     )
     assert condition(error) == ("feature-not-implemented", "unsupported")
     assert b"feature='collections'" in error.to_bytes().replace(b'"', b"'")
-    await create(admin, node_type="leaf")
-    assert await refused(admin, "set", f"<configure node='news'>{asked}</configure>", ns=OWNER) == (
-        "feature-not-implemented",
-        "unsupported",
-    )
+    await create(admin, to=to, node_type="leaf")
+    for request_ in (
+        f"<configure node='news'>{asked}</configure>",
+        "<collection node='n'><associate node='m'/></collection>",
+    ):
+        assert await refused(admin, "set", request_, to, OWNER) == ("feature-not-implemented", "unsupported")
 
 
 @pytest.mark.parametrize(

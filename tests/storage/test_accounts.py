@@ -13,6 +13,7 @@ from xmpp_server.storage.accounts import AccountEntry
 from xmpp_server.storage.errors import AccountExists, NoSuchAccount
 from xmpp_server.storage.offline import Message
 from xmpp_server.storage.pubsub import NewNode, Storing
+from xmpp_server.storage.pubsub_links import Links
 from xmpp_server.storage.pubsub_relations import Relations
 from xmpp_server.storage.pubsub_tables import Item, Subscription
 from xmpp_server.storage.reports import Report
@@ -125,6 +126,7 @@ async def test_a_deleted_account_leaves_no_row_in_any_table_and_others_keep_thei
         await store.pubsub.publish(
             account, "n", [Item("1", b"", other)], account, lambda row, new=new: Storing(1, 0, False, new)
         )
+        await store.pubsub.link(account, Links((("n", "n"),)))
         await store.pubsub.relate(
             account, "n", other, lambda row, one=subscription: Relations({one.jid: one}, {}, most=1)
         )

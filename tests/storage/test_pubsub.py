@@ -10,6 +10,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.errors import NoSuchAccount
 from xmpp_server.storage.pubsub import IDS, NewNode, NodeExists, NoSuchItem, OfSomebodyElse, Storing, TooManyNodes
 from xmpp_server.storage.pubsub_last_items import INTERESTS, SMALL, LastItem
+from xmpp_server.storage.pubsub_links import Links
 from xmpp_server.storage.pubsub_relations import NoSuchNode, Relations, TooManyRelations
 from xmpp_server.storage.pubsub_tables import Item, Subscription
 from xmpp_server.storage.roster import RosterItem
@@ -230,3 +231,34 @@ async def test_last_items_are_those_of_oneself_and_of_who_shows_its_presence(sto
     assert others == [(nodes[0], "2", ("Friends",)), (nodes[-1], "2", ("Friends",))]
     await store.blocking.add(JULIET, [romeo])
     assert [last.owner for last in await last_items(store, viewer, nodes)] == [romeo, romeo]
+
+
+# -- collections (XEP-0248)
+
+
+async def test_what_is_in_collections_goes_with_either_node(store: Store) -> None:
+    pubsub = store.pubsub
+    for node in ("top", "blogs"):
+        await pubsub.create(SERVICE, node, new())
+    await pubsub.create(SERVICE, "news", new(), Links((("top", "news"), ("blogs", "news"))))
+    await pubsub.link(SERVICE, Links((("top", "blogs"), ("top", "blogs"))))
+    assert set(await pubsub.links(SERVICE)) == {("top", "news"), ("blogs", "news"), ("top", "blogs")}
+    assert await pubsub.links(ROMEO) == []
+    await pubsub.delete(SERVICE, "blogs")
+    assert await pubsub.links(SERVICE) == [("top", "news")]
+    await pubsub.delete(SERVICE, "news")
+    assert await pubsub.links(SERVICE) == []
+
+
+async def test_a_node_and_its_place_are_made_and_changed_together(store: Store) -> None:
+    pubsub = store.pubsub
+    for node in ("top", "blogs"):
+        await pubsub.create(SERVICE, node, new())
+    with pytest.raises(NodeExists):
+        await pubsub.create(SERVICE, "blogs", new(), Links((("top", "blogs"),)))
+    assert await pubsub.links(SERVICE) == []
+    links = Links((("top", "blogs"),))
+    await pubsub.configure(SERVICE, "blogs", ROMEO, lambda row: (row.config, Storing(1)), links)
+    assert await pubsub.links(SERVICE) == [("top", "blogs")]
+    await pubsub.configure(SERVICE, "blogs", ROMEO, lambda row: (row.config, Storing(1)), Links(removed=links.added))
+    assert await pubsub.links(SERVICE) == []

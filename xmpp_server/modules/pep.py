@@ -112,6 +112,7 @@ class AccountFace:
     auto_creates = True
     names_publishers = False
     knows_presence = True
+    has_collections = False
 
     def __init__(self, host: Host, router: Router, accounts: Accounts, options: PersonalEventingOptions) -> None:
         self._host = host

@@ -87,7 +87,16 @@ class Node:
         if jid is not None and self.affiliation(jid) != "owner":
             raise refuse("forbidden")
 
-    def expect_items(self) -> None:
-        """Raises feature-not-implemented unless the node keeps items."""
+    def may_associate(self, jid: JID) -> bool:
+        """Whether this address may put nodes into the collection (XEP-0248 §7.2.1)."""
+        policy = self.config.children_association_policy
+        listed = policy == "whitelist" and str(jid.bare) in self.config.children_association_whitelist
+        return policy == "all" or listed or self.affiliation(jid) == "owner"
+
+    def expect_items(self, feature: str = "persistent-items") -> None:
+        """Raises feature-not-implemented unless the node keeps items; of a collection it says that it has not this
+        feature."""
+        if self.config.is_collection:
+            raise unsupported(feature)
         if not self.config.persist_items:
             raise unsupported("persistent-items")

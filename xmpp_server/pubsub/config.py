@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -48,6 +48,10 @@ class NodeConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     notify_sub: bool = False
     subscribe: bool = True
     presence_based_delivery: bool = False
+    node_type: str = "leaf"
+    children_association_policy: str = "owners"
+    children_association_whitelist: tuple[str, ...] = ()
+    children_max: int = 0
 
     def to_bytes(self) -> bytes:
         """As it is kept."""
@@ -58,9 +62,14 @@ class NodeConfig(msgspec.Struct, frozen=True, omit_defaults=True):
         """From what was kept."""
         return _decoder.decode(data)
 
+    @property
+    def is_collection(self) -> bool:
+        """Whether other nodes are in it, and no items (XEP-0248)."""
+        return self.node_type == "collection"
+
     def keep(self, most: int) -> int:
         """How many items are kept, of which the server allows `most`."""
-        if not self.persist_items:
+        if not self.persist_items or self.is_collection:
             return 0
         return most if self.max_items == MAX else min(self.max_items, most)
 
@@ -75,12 +84,14 @@ _decoder: Final = msgspec.json.Decoder(NodeConfig)
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A field of the form: `choices` are (value, label); `more` is one that is shown only where it matters."""
+    """A field of the form: `choices` are (value, label); `more` is one that is shown only where it matters, `of` the
+    kind of node that it is for, if it is not for both."""
 
     name: str
     label: str = ""
     choices: tuple[tuple[str, str], ...] = ()
     more: bool = False
+    of: Literal["", "leaf", "collection"] = ""
 
 
 def _same(*values: str) -> tuple[tuple[str, str], ...]:
@@ -93,25 +104,25 @@ SETTINGS: Final = (
     Setting("title", "Title"),
     Setting("description", "Description"),
     Setting("type", "The type of node data, usually specified by the namespace of the payload (if any)"),
-    Setting("max_items", "Max # of items to persist"),
-    Setting("persist_items", "Persist items to storage"),
+    Setting("max_items", "Max # of items to persist", of="leaf"),
+    Setting("persist_items", "Persist items to storage", of="leaf"),
     Setting(
         "access_model",
         "Specify the subscriber model",
         _same("authorize", "open", "presence", "roster", "whitelist"),
     ),
     Setting("roster_groups_allowed", "Roster groups allowed to subscribe"),
-    Setting("publish_model", "Specify the publisher model", _same("publishers", "subscribers", "open")),
-    Setting("send_last_published_item", choices=_same("never", "on_sub", "on_sub_and_presence")),
+    Setting("publish_model", "Specify the publisher model", _same("publishers", "subscribers", "open"), of="leaf"),
+    Setting("send_last_published_item", choices=_same("never", "on_sub", "on_sub_and_presence"), of="leaf"),
     Setting("deliver_notifications", "Whether to deliver event notifications"),
-    Setting("deliver_payloads", "Whether to deliver payloads with event notifications"),
+    Setting("deliver_payloads", "Whether to deliver payloads with event notifications", of="leaf"),
     Setting(
         "notification_type",
         "Specify the delivery style for notifications",
         (("normal", "Messages of type normal"), ("headline", "Messages of type headline")),
     ),
     Setting("notify_delete", "Whether to notify subscribers when the node is deleted"),
-    Setting("notify_retract", "Whether to notify subscribers when items are removed from the node"),
+    Setting("notify_retract", "Whether to notify subscribers when items are removed from the node", of="leaf"),
     Setting(
         "itemreply",
         "Specify whose JID to include as the publisher of items",
@@ -120,42 +131,81 @@ SETTINGS: Final = (
             ("publisher", "Include the item publisher's JID"),
             ("none", "Don't include any JID with items"),
         ),
+        of="leaf",
     ),
-    Setting("max_payload_size", "The maximum payload size in bytes", more=True),
-    Setting("item_expire", "Number of seconds after which to automatically purge items", more=True),
+    Setting("max_payload_size", "The maximum payload size in bytes", more=True, of="leaf"),
+    Setting("item_expire", "Number of seconds after which to automatically purge items", more=True, of="leaf"),
     Setting("notify_config", "Whether to notify subscribers when the node configuration changes", more=True),
     Setting("notify_sub", "Whether to notify owners about new subscribers and unsubscribes", more=True),
     Setting("subscribe", "Whether to allow subscriptions", more=True),
     Setting("presence_based_delivery", "Whether to deliver notifications to available users only", more=True),
+    # XEP-0248 §7.2.1
+    Setting(
+        "node_type",
+        "Whether the node is a leaf (default) or a collection",
+        (("leaf", "The node contains items"), ("collection", "The node contains other nodes")),
+        more=True,
+    ),
+    Setting(
+        "children_association_policy",
+        "Who may associate nodes with this collection",
+        (
+            ("owners", "Only the owners of this node"),
+            ("whitelist", "Only those on the children association whitelist"),
+            ("all", "Anyone"),
+        ),
+        of="collection",
+    ),
+    Setting("children_association_whitelist", "JIDs who can associate nodes to this collection", of="collection"),
+    Setting("children_max", "The maximum number of children for this collection", of="collection"),
 )
-_KNOWN: Final = frozenset(f"pubsub#{setting.name}" for setting in SETTINGS)
+_COLLECTIONS: Final = frozenset({"node_type"} | {setting.name for setting in SETTINGS if setting.of == "collection"})
+_KNOWN: Final = frozenset(f"pubsub#{setting.name}" for setting in SETTINGS if setting.name not in _COLLECTIONS)
+"""What a publication may ask for: it makes leaves."""
 _INITIAL: Final = NodeConfig()
+PARENTS: Final = "pubsub#collection"
+CHILDREN: Final = "pubsub#children"
 
 
 # Fields of the registry that ask for what is not done, with the values that ask for nothing.
+_WITHOUT_COLLECTIONS: Final = {PARENTS: {""}, CHILDREN: {""}, "pubsub#node_type": {"", "leaf"}}
 _UNWANTED: Final = {
-    "pubsub#collection": {""},
-    "pubsub#node_type": {"", "leaf"},
     "pubsub#publish_node_full": {"", "retract-oldest", "discard-oldest"},
     "pubsub#purge_offline": {"", "0", "false"},
     "pubsub#tempsub": {"", "0", "false"},
 }
-_COLLECTIONS: Final = frozenset({"pubsub#collection", "pubsub#node_type"})
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a service allows: so many `items` at a node, `octets` of a payload, and whether it knows presence."""
+    """What a service allows: so many `items` at a node, `octets` of a payload and `children` of a collection, of which
+    it has none with 0, and whether it knows presence."""
 
     items: int
     octets: int
     presence: bool
+    children: int = 0
 
 
-def form(config: NodeConfig, bounds: Bounds, *, kind: FormKind = "form", whole: bool = False) -> Form:
-    """The form in which an owner changes the configuration (§8.2.1); `whole`: with all fields that there are."""
+def form(
+    config: NodeConfig,
+    bounds: Bounds,
+    *,
+    kind: FormKind = "form",
+    whole: bool = False,
+    parents: Sequence[str] = (),
+    children: Sequence[str] = (),
+) -> Form:
+    """The form in which an owner changes the configuration (§8.2.1); `whole`: with all fields that there are for a node
+    of its kind. `parents` and `children` is where it is among collections (XEP-0248 §7.2.1)."""
     shown = (each for each in SETTINGS if not each.more or whole or _differs(config, each.name))
-    return Form.of(kind, NODE_CONFIG, *(_field(config, each, bounds) for each in shown if _is_known(each.name, bounds)))
+    kinds = ("", config.node_type)
+    fields = [_field(config, each, bounds) for each in shown if _is_known(each.name, bounds) and each.of in kinds]
+    if bounds.children and (whole or parents or config.is_collection):
+        fields.append(Field(PARENTS, tuple(parents), "text-multi", "The collections of which this node is a child"))
+    if config.is_collection:
+        fields.append(Field(CHILDREN, tuple(children), "text-multi", "The nodes of which this node is a parent"))
+    return Form.of(kind, NODE_CONFIG, *fields)
 
 
 def _differs(config: NodeConfig, name: str) -> bool:
@@ -163,6 +213,8 @@ def _differs(config: NodeConfig, name: str) -> bool:
 
 
 def _is_known(name: str, bounds: Bounds) -> bool:
+    if name in _COLLECTIONS:
+        return bounds.children > 0
     return bounds.presence or name != "presence_based_delivery"
 
 
@@ -176,6 +228,10 @@ def _field(config: NodeConfig, setting: Setting, bounds: Bounds) -> Field:
         return Field(var, (str(value) if value else "max",), "text-single", label)
     if setting.name == "max_payload_size":
         return Field(var, (str(value or bounds.octets),), "text-single", label)
+    if setting.name == "children_max":
+        return Field(var, (str(value or bounds.children),), "text-single", label)
+    if setting.name == "children_association_whitelist":
+        return Field(var, value, "jid-multi", label)
     if setting.choices:
         return Field(var, (value,), "list-single", label, setting.choices)
     if isinstance(value, bool):
@@ -189,14 +245,18 @@ def changed(config: NodeConfig, submitted: Form, bounds: Bounds) -> NodeConfig:
     """The configuration that a submitted form makes of this one.
 
     Raises StanzaError not-acceptable for a value that is not allowed (§8.2.4), feature-not-implemented for a collection
-    (XEP-0248 §5.2.3).
+    where there are none (XEP-0248 §7.1.3.1), not-allowed for a leaf that was a collection (XEP-0248 §7.2.3.4).
     """
     for field in submitted.fields:
         if field.var in _UNWANTED and not _UNWANTED[field.var].issuperset(field.values):
-            if field.var in _COLLECTIONS:
-                raise unsupported("collections")
             raise StanzaError("not-acceptable", f"{field.var} cannot be {field.values[0][:_LONGEST]}.")
-    return msgspec.structs.replace(config, **_values(config, submitted, bounds))
+        allowed = _WITHOUT_COLLECTIONS.get(field.var)
+        if allowed is not None and not bounds.children and not allowed.issuperset(field.values):
+            raise unsupported("collections")
+    after = msgspec.structs.replace(config, **_values(config, submitted, bounds))
+    if config.is_collection and not after.is_collection:
+        raise refuse("not-allowed", "invalid-options")
+    return after
 
 
 def _values(config: NodeConfig, submitted: Form, bounds: Bounds) -> dict[str, Any]:
@@ -213,6 +273,10 @@ def _values(config: NodeConfig, submitted: Form, bounds: Bounds) -> dict[str, An
             values[name] = submitted.number(var, 0, 0, 100 * _YEAR)
         elif name == "max_payload_size":
             values[name] = submitted.number(var, 0, 0, bounds.octets)
+        elif name == "children_max":
+            values[name] = submitted.number(var, 0, 0, bounds.children)
+        elif name == "children_association_whitelist":
+            values[name] = tuple(str(jid.bare) for jid in submitted.jids(var))
         elif setting.choices:
             values[name] = submitted.choice(var, dict(setting.choices), old)
         elif isinstance(old, bool):

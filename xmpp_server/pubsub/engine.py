@@ -19,7 +19,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from xmpp_server.protocol.element import Element
-from xmpp_server.protocol.forms import Form
+from xmpp_server.protocol.forms import Form, FormKind
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.rsm import Page, PageRequest
 from xmpp_server.storage.errors import NoSuchAccount
@@ -33,15 +33,18 @@ from xmpp_server.storage.pubsub import (
     TooManyNodes,
     TooMuch,
 )
+from xmpp_server.storage.pubsub_links import Links
 from xmpp_server.storage.pubsub_relations import NoSuchNode, TooManyRelations
 from xmpp_server.storage.pubsub_tables import Item, NodeRow
 
 from . import events, pages
 from .access import Node
+from .collections import Collections
 from .config import PUBLISH_OPTIONS, Bounds, NodeConfig, changed, check, expect_known, form
-from .errors import EVENT, refuse
+from .errors import EVENT, refuse, unsupported
 from .face import Face
 from .notifications import Notifications
+from .options import About
 
 _LONGEST: Final = 512
 """Characters of the longest name of a node or an item."""
@@ -56,13 +59,15 @@ class Engine:
         self.face = face
         self.store = store
         self.notifications = Notifications(face, store)
+        self.collections = Collections(face, store, self.notifications, self.node)
         self._pace: dict[JID, tuple[float, int]] = {}
 
     @property
     def bounds(self) -> Bounds:
         """What configurations may ask for."""
         limits = self.face.limits
-        return Bounds(limits.items, limits.item_bytes, self.face.knows_presence)
+        children = limits.nodes if self.face.has_collections else 0
+        return Bounds(limits.items, limits.item_bytes, self.face.knows_presence, children)
 
     # -- nodes
 
@@ -95,9 +100,14 @@ class Engine:
                 raise error
         return node
 
-    async def nodes(self, owner: JID, by: JID) -> Sequence[tuple[str, NodeConfig]]:
-        """Names and configurations of the nodes that `by` may read or subscribe to, by name."""
-        found = [(name, NodeConfig.of(config)) for name, config in await self.store.nodes(owner)]
+    async def nodes(self, owner: JID, by: JID, collection: str = "") -> Sequence[tuple[str, NodeConfig]]:
+        """Names and configurations of the nodes in a collection, or in none, that `by` may read or subscribe to, by
+        name."""
+        graph = await self.collections.graph(owner)
+        inside = set(graph.children(collection))
+        rows = await self.store.nodes(owner)
+        rows = [row for row in rows if (row[0] in inside if collection else not graph.parents(row[0]))]
+        found = [(name, NodeConfig.of(config)) for name, config in rows]
         applied = [(name, self.face.effective(name, config)) for name, config in found]
         groups = (await self.face.groups(owner, [by.bare])).get(by.bare)
         related = dict(await self.store.affiliations(owner, by.bare))
@@ -115,37 +125,62 @@ class Engine:
             raise refuse("forbidden")
         name = name or secrets.token_hex(8)
         config = self._configured(self.face.default(name), form)
-        with refusing():
-            await self.store.create(owner, _name(name), self._new(config, owner, by))
+        new = self._new(config, owner, by)
+        node = self.found(owner, _name(name), NodeRow(new.config, {new.creator: "owner"}, {}))
+        async with self.collections.changing(owner) as graph:
+            links = await self.collections.planned(graph, node, form, by)
+            with refusing():
+                await self.store.create(owner, name, new, links)
+            graph.apply(links)
+        await self.collections.tell(node, events.about(name, "create"), "nodes")
+        await self.collections.tell_links(node, Links(tuple(link for link in links.added if link[0] == name)))
         return name
 
     async def configure(self, owner: JID, name: str, submitted: Form, by: JID | None = None) -> None:
         """Another configuration (§8.2)."""
-        await self.owned(owner, name, by)
 
         def change(row: NodeRow) -> tuple[bytes, Storing]:
             self.found(owner, name, row).expect_owner(by)
             config = self._configured(NodeConfig.of(row.config), submitted)
-            # what was kept stays kept where nothing is to be kept from now on
-            return config.to_bytes(), replace(self._storing(config), keep=max(1, config.keep(self.face.limits.items)))
+            # what was kept stays kept where nothing is to be kept from now on, but for a collection (XEP-0248 §7.2.4)
+            keep = 0 if config.is_collection else max(1, config.keep(self.face.limits.items))
+            return config.to_bytes(), replace(self._storing(config), keep=keep)
 
-        with refusing():
-            await self.store.configure(owner, name, (by or owner).bare, change)
+        async with self.collections.changing(owner) as graph:
+            node = await self.owned(owner, name, by)
+            config = self._configured(NodeConfig.of(node.row.config), submitted)
+            node = self.found(owner, name, replace(node.row, config=config.to_bytes()))
+            links = await self.collections.planned(graph, node, submitted, by)
+            with refusing():
+                await self.store.configure(owner, name, (by or owner).bare, change, links)
+            graph.apply(links)
         node = await self.node(owner, name, by)
         if node.config.notify_config:
             payload = node.config.deliver_payloads
-            content = [form(node.config, self.bounds, kind="result", whole=True).element()] if payload else []
-            await self.notifications.tell(node, events.about(name, "configuration", *content))
+            content = [(await self.form(node, kind="result", whole=True)).element()] if payload else []
+            await self._tell(node, events.about(name, "configuration", *content), "nodes")
+        await self.collections.tell_links(node, links)
+
+    async def form(self, node: Node, *, kind: FormKind = "form", whole: bool = False) -> Form:
+        """The configuration of a node with its place among collections."""
+        graph = await self.collections.graph(node.owner)
+        place = {"parents": graph.parents(node.name), "children": graph.children(node.name)}
+        return form(NodeConfig.of(node.row.config), self.bounds, kind=kind, whole=whole, **place)
 
     async def delete(self, owner: JID, name: str, by: JID | None = None, redirect: str = "") -> None:
         """Remove a node (§8.4); `redirect` is a URI to look at from now on."""
-        node = await self.owned(owner, name, by)
-        receivers = await self.notifications.receivers(owner, name, pending=True)
-        if not await self.store.delete(owner, name):
-            raise refuse("item-not-found")
+        async with self.collections.changing(owner) as graph:
+            node = await self.owned(owner, name, by)
+            receivers = await self.notifications.receivers(owner, name, pending=True)
+            if not await self.store.delete(owner, name):
+                raise refuse("item-not-found")
+            above = graph.above(name)
+            graph.forget(name)
         if node.config.notify_delete:
             content = [Element(EVENT, "redirect", {"uri": redirect})] if redirect else []
-            await self.notifications.tell(node, events.about(name, "delete", *content), receivers)
+            event = events.about(name, "delete", *content)
+            await self.notifications.tell(node, event, receivers)
+            await self.collections.tell(node, event, "nodes", above)
         await self.face.retracted(owner, name, (), by)
 
     async def purge(self, owner: JID, name: str, by: JID | None = None) -> None:
@@ -154,8 +189,12 @@ class Engine:
         node.expect_items()
         await self.store.purge(owner, name)
         if node.config.notify_retract:
-            await self.notifications.tell(node, events.about(name, "purge"))
+            await self._tell(node, events.about(name, "purge"), "items")
         await self.face.retracted(owner, name, (), by)
+
+    async def _tell(self, node: Node, event: Element, about: About) -> None:
+        await self.notifications.tell(node, event)
+        await self.collections.tell(node, event, about)
 
     def _configured(self, config: NodeConfig, submitted: Form | None) -> NodeConfig:
         return config if submitted is None else changed(config, submitted, self.bounds)
@@ -194,6 +233,8 @@ class Engine:
             error = node.publishing_error(by) if by is not None else None
             if error is not None:
                 raise error
+            if node.config.is_collection:
+                raise unsupported("publish")
             if options is not None:
                 check(NodeConfig.of(row.config), options, self.bounds)
             _expect(new, node.config, self.bounds)
@@ -203,7 +244,7 @@ class Engine:
         with refusing():
             row = await self.store.publish(owner, _name(name), new, (by or owner).bare, decide)
         node = self.found(owner, name, row)
-        await self.notifications.tell(node, events.published(node, new, publisher=self.face.names_publishers))
+        await self._tell(node, events.published(node, new, publisher=self.face.names_publishers), "items")
         await self.face.published(owner, name, new, by)
         return [item.id for item in new]
 
@@ -235,7 +276,7 @@ class Engine:
     async def items(self, owner: JID, name: str, by: JID | None = None) -> Sequence[Item]:
         """All items that are kept (§6.5), the oldest first."""
         node = await self.readable(owner, name, by)
-        node.expect_items()
+        node.expect_items("retrieve-items")
         since = node.config.since(node.now)
         return [item for item in await self.store.between(owner, name, 0, pages.LAST) if item.at >= since]
 
@@ -245,7 +286,7 @@ class Engine:
         """A page of what is kept, the oldest first (§6.5.4), of the newest `most` items; what is to be said of the page
         if it is not all that was asked for."""
         node = await self.readable(owner, name, by)
-        node.expect_items()
+        node.expect_items("retrieve-items")
         contents = await self.store.contents(owner, name)
         since = node.config.since(node.now)
         if any(entry.at < since for entry in contents):
@@ -260,7 +301,7 @@ class Engine:
     ) -> tuple[Node, Sequence[Item], Page | None]:
         """The items with these ids in that order (§6.5.6), as many as make a page; what is said if that is not all."""
         node = await self.readable(owner, name, by)
-        node.expect_items()
+        node.expect_items("retrieve-items")
         since = node.config.since(node.now)
         contents = [entry for entry in await self.store.contents(owner, name) if entry.at >= since]
         chosen, page = pages.named(contents, ids)
@@ -287,7 +328,7 @@ class Engine:
         with refusing():
             await self.store.retract(owner, name, ids, own)
         if notify or node.config.notify_retract:
-            await self.notifications.tell(node, events.retracted(name, dict.fromkeys(ids)))
+            await self._tell(node, events.retracted(name, dict.fromkeys(ids)), "items")
         await self.face.retracted(owner, name, ids, by)
 
 

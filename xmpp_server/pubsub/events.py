@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from xmpp_server.protocol.element import Element, parse
 from xmpp_server.protocol.jid import JID
@@ -11,6 +12,8 @@ from xmpp_server.storage.pubsub_tables import Item
 
 from .access import Node
 from .errors import EVENT
+
+_SHIM: Final = "http://jabber.org/protocol/shim"
 
 
 def item_element(ns: str, node: Node, item: Item, *, payload: bool = True, publisher: bool = False) -> Element:
@@ -42,6 +45,17 @@ def retracted(node: str, ids: Iterable[str]) -> Element:
 def about(node: str, name: str, *content: Element) -> Element:
     """`purge`, `delete` or `configuration` of the node (§8)."""
     return Element(EVENT, "event", {}, [Element(EVENT, name, {"node": node}, content)])
+
+
+def linked(collection: str, what: str, node: str) -> Element:
+    """A node came into a collection or left it: `associate` or `dissociate` (XEP-0248 §5.3.2)."""
+    content = Element(EVENT, "collection", {"node": collection}, [Element(EVENT, what, {"node": node})])
+    return Element(EVENT, "event", {}, [content])
+
+
+def headers(*values: tuple[str, str]) -> Element:
+    """What tells by which subscription a notification comes: names and values (XEP-0131)."""
+    return Element(_SHIM, "headers", {}, [Element(_SHIM, "header", {"name": name}, [value]) for name, value in values])
 
 
 def subscription_changed(node: str, jid: JID, state: str) -> Element:

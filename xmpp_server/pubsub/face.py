@@ -54,6 +54,11 @@ class Face(Protocol):
         """What all items of an owner may hold; 0: what they like."""
         ...
 
+    @property
+    def has_collections(self) -> bool:
+        """Whether nodes may hold other nodes."""
+        ...
+
     def default(self, node: str) -> NodeConfig:
         """The configuration of a node of this name which nobody configures."""
         ...

@@ -47,6 +47,7 @@ _WAITING: Final = 20
 """What may wait to be told of one node."""
 
 Job = Callable[[], Awaitable[None]]
+Wants = Callable[[SubscriptionOptions], bool]
 
 
 class _Line:
@@ -67,17 +68,29 @@ class Notifications:
 
     # -- what is told
 
-    async def tell(self, node: Node, event: Element, receivers: Sequence[JID] | None = None) -> None:
-        """Tell all who are to know of the node, or these; returns when it has its place in the line."""
+    async def tell(
+        self,
+        node: Node,
+        event: Element,
+        receivers: Sequence[JID] | None = None,
+        *,
+        through: str = "",
+        wants: Wants | None = None,
+    ) -> None:
+        """Tell all who are to know of the node and want to, or these; returns when it has its place in the line.
+        `through` is a collection that the node is in: then its subscribers are meant, and told in the way of the node
+        (XEP-0248 §5.3.1)."""
         if not node.config.deliver_notifications:
             return
-        stanza = events.message(node.owner, event, node.config.notification_type)
+        more = (events.headers(("Collection", through)),) if through else ()
+        stanza = events.message(node.owner, event, node.config.notification_type, *more)
+        at = through or node.name
 
         async def job() -> None:
-            to = await self.receivers(node.owner, node.name) if receivers is None else receivers
-            await self._give(node.name, stanza, to)
+            to = await self.receivers(node.owner, at, wants=wants) if receivers is None else receivers
+            await self._give(at, stanza, to)
 
-        await self._enqueue(node.owner, node.name, job)
+        await self._enqueue(node.owner, at, job)
 
     async def tell_last(self, node: Node, jid: JID) -> None:
         """The last item, to a new subscriber (§6.1.7)."""
@@ -129,9 +142,11 @@ class Notifications:
 
     # -- who is told
 
-    async def receivers(self, owner: JID, name: str, *, pending: bool = False) -> Sequence[JID]:
-        """Who is told of a node: subscribers as they want it, and followers who have no subscription; with `pending`
-        also those who wait for approval (§8.4.2)."""
+    async def receivers(
+        self, owner: JID, name: str, *, pending: bool = False, wants: Wants | None = None
+    ) -> Sequence[JID]:
+        """Who is told of a node: subscribers as they want it, which `wants` can restrict, and followers who have no
+        subscription; with `pending` also those who wait for approval (§8.4.2)."""
         found: list[JID] = []
         row = await self._store.node(owner, name, owner)
         if row is None:
@@ -142,7 +157,8 @@ class Notifications:
             after = str(page[-1].jid)
             subscribed = NodeRow(row.config, related.affiliations, {each.jid: each for each in page})
             node = self._node(owner, name, subscribed)
-            found += await self._willing(node, [each for each in page if pending or each.state == "subscribed"])
+            asked = [each for each in page if pending or each.state == "subscribed"]
+            found += await self._willing(node, asked, wants)
         followers = await self._face.followers(owner, name)
         if not followers:
             return found
@@ -161,7 +177,9 @@ class Notifications:
             if row is not None:
                 await self._willing(self._node(owner, name, row), [subscription])
 
-    async def _willing(self, node: Node, subscriptions: Sequence[Subscription]) -> Sequence[JID]:
+    async def _willing(
+        self, node: Node, subscriptions: Sequence[Subscription], wants: Wants | None = None
+    ) -> Sequence[JID]:
         """Those who may know, and want to now. Subscriptions whose lease has ended, or whose subscriber has lost his
         place in the owner's roster (XEP-0163 §7.1), end by this."""
         options = {each.jid: SubscriptionOptions.of(each) for each in subscriptions}
@@ -176,6 +194,8 @@ class Notifications:
             keep(self._end(node, over, blocked), "subscriptions that are over")
         out = barred.union(over, blocked)
         able = [jid for jid, each in options.items() if each.deliver and jid not in out]
+        if wants is not None:
+            able = [jid for jid in able if wants(options[jid])]
         by_presence = [jid for jid in able if node.config.presence_based_delivery or options[jid].shows]
         if not by_presence:
             return able

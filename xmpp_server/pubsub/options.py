@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -14,6 +14,15 @@ from xmpp_server.storage.pubsub_tables import Subscription
 from .errors import NS, refuse
 
 SUBSCRIBE_OPTIONS: Final = f"{NS}#subscribe_options"
+About = Literal["items", "nodes"]
+"""Of what a notification tells."""
+_TYPES: Final = {
+    "items": "Receive notification of items only",
+    "nodes": "Receive notification of nodes only",
+    "all": "Receive notification of items and nodes",
+}
+_ALL: Final = -1
+_DEEPEST: Final = 1_000_000
 _SHOWS: Final = {
     "away": "XMPP Show Value of Away",
     "chat": "XMPP Show Value of Chat",
@@ -25,11 +34,14 @@ _SHOWS: Final = {
 
 class SubscriptionOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     """`deliver`: whether notifications are sent; `expire`: when the subscription ends (microseconds), 0 if it does not;
-    `shows`: in which states of presence the subscriber is notified, empty for all and also while away."""
+    `shows`: in which states of presence the subscriber is notified, empty for all and also while away. Of a collection
+    (XEP-0248 §6.1) `type` is what of the nodes in it is notified, and `depth` how far below it (-1: however far)."""
 
     deliver: bool = True
     expire: int = 0
     shows: tuple[str, ...] = ()
+    type: str = "nodes"
+    depth: int = 1
 
     def to_bytes(self) -> bytes:
         """As they are kept."""
@@ -39,6 +51,10 @@ class SubscriptionOptions(msgspec.Struct, frozen=True, omit_defaults=True):
     def of(subscription: Subscription) -> SubscriptionOptions:
         """From what was kept."""
         return _decoder.decode(subscription.options) if subscription.options else _INITIAL
+
+    def reaches(self, about: About, steps: int) -> bool:
+        """Whether the subscriber of a collection is notified of this about a node so many steps below it."""
+        return self.type in (about, "all") and (self.depth == _ALL or steps <= self.depth)
 
     def has_expired(self, now: int) -> bool:
         """Whether the lease has ended (§12.19)."""
@@ -50,8 +66,8 @@ _decoder: Final = msgspec.json.Decoder(SubscriptionOptions)
 _INITIAL: Final = SubscriptionOptions()
 
 
-def form(options: SubscriptionOptions, *, presence: bool, kind: FormKind = "form") -> Form:
-    """What a subscriber may choose; states of presence only where the service knows them."""
+def form(options: SubscriptionOptions, *, presence: bool, collection: bool = False, kind: FormKind = "form") -> Form:
+    """What a subscriber of a leaf or a collection may choose; states of presence only where the service knows them."""
     expire = (format_time(options.expire),) if options.expire else ()
     fields = [
         boolean("pubsub#deliver", options.deliver, "Whether to receive notifications"),
@@ -61,10 +77,18 @@ def form(options: SubscriptionOptions, *, presence: bool, kind: FormKind = "form
         choices = tuple(_SHOWS.items())
         label = "The presence states for which to receive notifications"
         fields.append(Field("pubsub#show-values", options.shows, "list-multi", label, choices))
+    if collection:
+        label = "What to be notified of"
+        depth = ("all" if options.depth == _ALL else str(options.depth),)
+        label_of_depth = "How far to traverse the node graph for notifications"
+        fields.append(Field("pubsub#subscription_type", (options.type,), "list-single", label, tuple(_TYPES.items())))
+        fields.append(Field("pubsub#subscription_depth", depth, "text-single", label_of_depth))
     return Form.of(kind, SUBSCRIBE_OPTIONS, *fields)
 
 
-def changed(options: SubscriptionOptions, submitted: Form, *, presence: bool, now: int) -> SubscriptionOptions:
+def changed(
+    options: SubscriptionOptions, submitted: Form, *, presence: bool, collection: bool = False, now: int
+) -> SubscriptionOptions:
     """The options that a submitted form makes of these. What we do not do may be given as not wanted.
 
     Raises StanzaError bad-request with invalid-options (§6.3.6).
@@ -82,7 +106,20 @@ def changed(options: SubscriptionOptions, submitted: Form, *, presence: bool, no
         shows = tuple(submitted.texts("pubsub#show-values", options.shows))
         if not set(shows) <= _SHOWS.keys():
             raise _invalid("There is no such state of presence.")
-    return SubscriptionOptions(deliver, _expire(options, submitted, now), shows)
+    type, depth = _below(options, submitted) if collection else (options.type, options.depth)
+    return SubscriptionOptions(deliver, _expire(options, submitted, now), shows, type, depth)
+
+
+def _below(options: SubscriptionOptions, submitted: Form) -> tuple[str, int]:
+    try:
+        type = submitted.choice("pubsub#subscription_type", _TYPES, options.type)
+        if submitted.text("pubsub#subscription_depth").strip() == "all":
+            return type, _ALL
+        if submitted.get("pubsub#subscription_depth") is None:
+            return type, options.depth
+        return type, submitted.number("pubsub#subscription_depth", 1, 0, _DEEPEST)
+    except StanzaError as error:
+        raise _invalid(error.text) from error
 
 
 def _expire(options: SubscriptionOptions, submitted: Form, now: int) -> int:

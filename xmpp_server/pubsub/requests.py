@@ -2,14 +2,15 @@
 
 A subscription has no SubID, for an address has one at a node.
 
-XEP: 0060 (1.30.0) partial: without collections (XEP-0248), several subscriptions of one address, subscriptions
-    for as long as one is online, digests and bodies
+XEP: 0060 (1.30.0) partial: without several subscriptions of one address, digests, bodies, subscriptions till offline
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
+
+from msgspec.structs import replace
 
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import Element
@@ -22,7 +23,7 @@ from xmpp_server.storage.pubsub_tables import Item, Subscription
 from . import pages
 from .affiliations import Affiliations
 from .approvals import Approvals
-from .config import NODE_CONFIG, NodeConfig, form, meta_data
+from .config import NODE_CONFIG, form, meta_data
 from .engine import Engine
 from .errors import NS, OWNER, refuse, unsupported
 from .events import item_element
@@ -72,7 +73,8 @@ FEATURES: Final = frozenset(
         )
     ]
 )
-
+COLLECTIONS: Final = frozenset({f"{NS}#collections", f"{NS}#multi-collections"})
+"""Where the face has them."""
 
 _Handler = Callable[[JID, JID, Element, Element], Awaitable[Element | None]]
 """Takes owner, asker, the action and the `<pubsub/>` that it stands in."""
@@ -101,6 +103,7 @@ class Requests:
             ("get", OWNER, "default"): self._default,
             ("get", OWNER, "configure"): self._configuration,
             ("set", OWNER, "configure"): self._configure,
+            ("set", OWNER, "collection"): self._link,
             ("set", OWNER, "delete"): self._delete,
             ("set", OWNER, "purge"): self._purge,
             ("get", OWNER, "subscriptions"): self._subscribers,
@@ -172,7 +175,8 @@ class Requests:
         answer = Element(NS, "pubsub", {}, [_subscription(NS, made, name)])
         if form is None:
             return answer
-        x = self._subscribing.form_of(made, result=True).element()
+        node = await self._engine.node(owner, name, by)
+        x = self._subscribing.form_of(node, made, "result").element()
         return answer.add(Element(NS, "options", {}, [x]))
 
     async def _unsubscribe(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
@@ -212,14 +216,15 @@ class Requests:
     # -- for owners (§8)
 
     async def _default(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
-        config = form(self._engine.face.default(""), self._engine.bounds, whole=True)
-        return _answer(OWNER, "default", {}, config.element())
+        kind, bounds, config = action.get("type"), self._engine.bounds, self._engine.face.default("")
+        if kind == "collection" and bounds.children:
+            config = replace(config, node_type=kind)  # XEP-0248 §7.3
+        return _answer(OWNER, "default", {}, form(config, bounds, whole=True).element())
 
     async def _configuration(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
         name = _node(action)
         node = await self._engine.owned(owner, name, by)
-        config = form(NodeConfig.of(node.row.config), self._engine.bounds)
-        return _answer(OWNER, "configure", {"node": name}, config.element())
+        return _answer(OWNER, "configure", {"node": name}, (await self._engine.form(node)).element())
 
     async def _configure(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
         submitted = _submitted(action)
@@ -227,7 +232,17 @@ class Requests:
             submitted.expect(NODE_CONFIG)
             await self._engine.configure(owner, _node(action), submitted, by)
 
+    async def _link(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
+        if not self._engine.face.has_collections:
+            raise unsupported("collections")
+        added, removed = ([_node(each) for each in action if each.name == name] for name in ("associate", "dissociate"))
+        if not added and not removed:
+            raise refuse("bad-request")
+        await self._engine.collections.link(owner, _node(action), added, removed, by)
+
     async def _delete(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
+        if self._engine.face.has_collections and not action.get("node"):
+            raise refuse("not-allowed")  # XEP-0248 §7.4.3.1: the root node
         redirect = action.child(OWNER, "redirect")
         await self._engine.delete(owner, _node(action), by, redirect.get("uri") if redirect is not None else "")
 

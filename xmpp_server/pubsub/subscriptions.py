@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from xmpp_server.protocol.errors import StanzaError
-from xmpp_server.protocol.forms import Form
+from xmpp_server.protocol.forms import Form, FormKind
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.rsm import Page, PageRequest
 from xmpp_server.storage.pubsub_relations import Relations
@@ -61,7 +61,7 @@ class Subscriptions:
                 raise refuse("policy-violation", "too-many-subscriptions")
             made = replace(before or made, state=state)
             if wanted is not None:
-                made = self._with_options(made, wanted, here.now)
+                made = self._with_options(here, made, wanted)
             return Relations({jid: made}, most=self._most)
 
         with refusing():
@@ -88,9 +88,9 @@ class Subscriptions:
 
     # -- options (§6.3, §6.4)
 
-    def _with_options(self, subscription: Subscription, wanted: Form, now: int) -> Subscription:
-        before = SubscriptionOptions.of(subscription)
-        after = options.changed(before, wanted, presence=self._presence, now=now)
+    def _with_options(self, node: Node, subscription: Subscription, wanted: Form) -> Subscription:
+        before, collection = SubscriptionOptions.of(subscription), node.config.is_collection
+        after = options.changed(before, wanted, presence=self._presence, collection=collection, now=node.now)
         return replace(subscription, options=after.to_bytes())
 
     async def options(self, owner: JID, name: str, jid: JID, by: JID) -> Form:
@@ -98,7 +98,7 @@ class Subscriptions:
         node = await self._engine.node(owner, name, by)
         if jid.bare != by.bare:
             raise refuse("forbidden")
-        return self.form_of(_existing(node, jid, "modify"))
+        return self.form_of(node, _existing(node, jid, "modify"))
 
     async def configure(self, owner: JID, name: str, jid: JID, submitted: Form, by: JID) -> None:
         """Other options for a subscription."""
@@ -109,21 +109,20 @@ class Subscriptions:
         def change(row: NodeRow) -> Relations:
             node = self._engine.found(owner, name, row)
             before = _existing(node, jid, "modify")
-            return Relations({jid: self._with_options(before, submitted, node.now)})
+            return Relations({jid: self._with_options(node, before, submitted)})
 
         with refusing():
             await self._engine.store.relate(owner, name, by.bare, change)
 
     async def default(self, owner: JID, name: str, by: JID) -> Form:
         """What the options of a new subscription are, at a node or at all."""
-        if name:
-            await self._engine.readable(owner, name, by)
-        return options.form(SubscriptionOptions(), presence=self._presence, kind="result")
+        collection = bool(name) and (await self._engine.readable(owner, name, by)).config.is_collection
+        return options.form(SubscriptionOptions(), presence=self._presence, collection=collection, kind="result")
 
-    def form_of(self, subscription: Subscription, *, result: bool = False) -> Form:
-        """The options of this subscription, to be changed or as they were made."""
-        kind = "result" if result else "form"
-        return options.form(SubscriptionOptions.of(subscription), presence=self._presence, kind=kind)  # type: ignore[arg-type]
+    def form_of(self, node: Node, subscription: Subscription, kind: FormKind = "form") -> Form:
+        """The options of this subscription at the node, to be changed or as they were made."""
+        found, collection = SubscriptionOptions.of(subscription), node.config.is_collection
+        return options.form(found, presence=self._presence, collection=collection, kind=kind)
 
     # -- lists, and management by owners
 

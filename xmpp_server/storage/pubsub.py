@@ -13,6 +13,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.accounts import accounts
 from xmpp_server.storage.errors import NoSuchAccount
 from xmpp_server.storage.pubsub_last_items import LastItem, last_items
+from xmpp_server.storage.pubsub_links import NO_LINKS, Links, NodeLinks, change_links
 from xmpp_server.storage.pubsub_relations import AFFILIATE, LOCK, NodeRelations, NoSuchNode, with_relations
 from xmpp_server.storage.pubsub_tables import (
     ITEM,
@@ -111,7 +112,7 @@ class Storing(msgspec.Struct, frozen=True):
     octets: int = 0
 
 
-class PubSub(NodeRelations):
+class PubSub(NodeRelations, NodeLinks):
     """All nodes. Every change is one transaction, which sees the node as no other writer changes it meanwhile.
 
     What is decided by the node is decided inside of it, by the functions that the methods take: they have no other
@@ -134,18 +135,25 @@ class PubSub(NodeRelations):
         """Names and configurations of the owner's nodes, by name."""
         return [(name, config) for name, config in await self._database.all(_LIST, owner=str(owner))]
 
-    async def create(self, owner: JID, node: str, new: NewNode) -> None:
-        """Make a node. Raises NodeExists, TooManyNodes, NoSuchAccount."""
+    async def create(self, owner: JID, node: str, new: NewNode, links: Links = NO_LINKS) -> None:
+        """Make a node, with its place among collections. Raises NodeExists, TooManyNodes, NoSuchAccount."""
 
         async def work(transaction: Transaction) -> None:
             await _create(transaction, owner, node, new)
+            await change_links(transaction, owner, links)
 
         await self._database.write(work)
 
     async def configure(
-        self, owner: JID, node: str, of: JID, change: Callable[[NodeRow], tuple[bytes, Storing]]
+        self,
+        owner: JID,
+        node: str,
+        of: JID,
+        change: Callable[[NodeRow], tuple[bytes, Storing]],
+        links: Links = NO_LINKS,
     ) -> None:
-        """Another configuration, and how items are stored from now on. Raises NoSuchNode."""
+        """Another configuration and place among collections, and how items are stored from now on. Raises
+        NoSuchNode."""
         place = {"owner": str(owner), "node": node}
 
         async def work(transaction: Transaction) -> None:
@@ -154,6 +162,7 @@ class PubSub(NodeRelations):
                 raise NoSuchNode(node)
             config, storing = change(await with_relations(transaction, place, row[0], of))
             await transaction.run(_CONFIGURE, **place, value=config)
+            await change_links(transaction, owner, links)
             await _trim(transaction, place, storing)
 
         await self._database.write(work)

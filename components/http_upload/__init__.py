@@ -1,7 +1,7 @@
 """Files for messages and profiles: a client gets a slot, puts its file there over HTTP, and sends the URL.
 
 A file goes when its time is over, or its account; one of a profile when another takes its place. The purpose
-`permanent`, which is optional as all are (§4.4), is not offered: what is kept here has an end.
+`permanent`, which is optional as all are (§5.4), is not offered: what is kept here has an end.
 
 XEP: 0363 (1.2.0) complete
 """
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-_SLOT: Final = 300_000_000  # microseconds (§7)
+_SLOT: Final = 300_000_000  # microseconds (§8)
 _EVERY: Final = 60.0  # seconds
 _RESTART: Final = msgspec.Meta(extra={"restart": True})
 
@@ -246,6 +246,6 @@ class HttpUpload(Component):
 
 
 def _again(text: str, at: int) -> StanzaError:
-    """§5: refused for now; try again at this time, in microseconds."""
+    """§6: refused for now; try again at this time, in microseconds."""
     retry = Element(NS, "retry", {"stamp": format_time(at // 1_000_000 * 1_000_000 + 1_000_000)})
     return StanzaError("resource-constraint", text, application=retry)

@@ -56,7 +56,7 @@ class Transfers:
         return Route(path, handlers, below=True, cross_origin=_REQUESTED, exposed=_EXPOSED)
 
     async def put(self, request: Request) -> web.StreamResponse:
-        """§6: 201 when the file can be had."""
+        """§7: 201 when the file can be had."""
         upload = await find(self._uploads, request)
         scheme, _, signature = request.headers.get("Authorization", "").partition(" ")
         if upload is not None and upload.sha256 is not None:

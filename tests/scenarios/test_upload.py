@@ -53,7 +53,7 @@ async def refused(
 
 
 async def test_the_service_is_found_with_its_limit_and_its_purposes(romeo: Client) -> None:
-    """§3, §4"""
+    """§3, §5"""
     (items,) = await romeo.request("get", f"<query xmlns='{DISCO}#items'/>", "localhost")
     assert {"jid": SERVICE, "name": "HTTP File Upload"} in [item.attrs for item in items]
     (query,) = await romeo.request("get", f"<query xmlns='{DISCO}#info'/>", SERVICE)
@@ -72,7 +72,7 @@ async def test_the_service_is_found_with_its_limit_and_its_purposes(romeo: Clien
 
 
 async def test_a_slot_has_urls_that_nobody_guesses_and_that_keep_the_name(romeo: Client) -> None:
-    """§4, §10: percent-encoded, https, only the header that is allowed"""
+    """§4, §9.3: percent-encoded, https, only the header that is allowed"""
     put, get = await slot(romeo, wanted("très cool&amp;?.jpg"))
     assert put.get("url") == get.get("url")
     url = urlsplit(get.get("url"))
@@ -119,7 +119,7 @@ async def test_a_request_is_an_iq_get_to_the_service_itself(romeo: Client) -> No
 
 
 async def test_a_file_that_is_too_large_is_refused_with_the_limit(make_world: MakeWorld) -> None:
-    """§5"""
+    """§6"""
     world = await make_world(f"{HOSTS}[components.http_upload]\nmax_bytes = 2000\nprofile_bytes = 1000")
     romeo = await world.login("romeo@localhost/orchard")
     await slot(romeo, wanted(size=2000))
@@ -132,7 +132,7 @@ async def test_a_file_that_is_too_large_is_refused_with_the_limit(make_world: Ma
 
 
 async def test_the_quota_of_a_day_tells_when_to_come_again_and_is_each_accounts_own(make_world: MakeWorld) -> None:
-    """§5"""
+    """§6"""
     world = await make_world(f"{HOSTS}[components.http_upload]\ndaily_bytes = 1500")
     romeo = await world.login("romeo@localhost/orchard")
     await slot(romeo, wanted())
@@ -174,7 +174,7 @@ async def test_only_types_that_are_wanted_are_taken(make_world: MakeWorld) -> No
 
 
 async def test_a_purpose_that_is_not_served_is_refused_and_what_is_no_purpose_passed_over(romeo: Client) -> None:
-    """§4.1"""
+    """§5"""
     for purpose in ("message", "profile"):
         await slot(romeo, wanted(more=f"<{purpose} xmlns='{PURPOSE}'/>"))
     await slot(romeo, wanted(more="<permanent xmlns='urn:example:other'/>"))
@@ -183,7 +183,7 @@ async def test_a_purpose_that_is_not_served_is_refused_and_what_is_no_purpose_pa
 
 
 async def test_an_ephemeral_file_that_would_be_gone_already_gets_no_slot(romeo: Client) -> None:
-    """§4.3"""
+    """§5.3"""
     now = time.time_ns() // 1000
 
     def until(time: int) -> str:

@@ -213,7 +213,7 @@ async def test_files_of_a_removed_account_cannot_be_had_any_more_and_their_bytes
 async def test_an_ephemeral_file_ends_when_it_was_told_to(
     server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
 ) -> None:
-    """§4.3"""
+    """§5.3"""
     romeo = await log_in("romeo@localhost/orchard")
     end = time.time() + 3
     stamp = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -241,7 +241,7 @@ async def test_an_ephemeral_file_ends_when_it_was_told_to(
 async def test_a_new_file_of_a_profile_takes_the_place_of_the_former(
     server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
 ) -> None:
-    """§4.2: kept without an end until then"""
+    """§5.2: kept without an end until then"""
     romeo = await log_in("romeo@localhost/orchard")
     urls = []
     for _ in range(2):
@@ -264,7 +264,7 @@ async def test_a_new_file_of_a_profile_takes_the_place_of_the_former(
 async def test_pages_of_other_origins_may_upload_and_download(
     server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
 ) -> None:
-    """§7: CORS"""
+    """§8: CORS"""
     romeo = await log_in("romeo@localhost/orchard")
     url, headers = await slot(romeo, "a.png", 3, "image/png")
     origin = {"Origin": "https://web.example"}

@@ -47,9 +47,10 @@ class Direct:
         try:
             if upload is not None and upload.sha256 is None and await self.arrived(upload):
                 upload = await self._uploads.find(upload.id)
-            if upload is None or upload.sha256 is None or upload.expires_at <= now():
+            # S3 signs for whole seconds: the URL ends with the file at the latest (§5.3)
+            seconds = min(_SECONDS, (upload.expires_at - now()) // 1_000_000) if upload is not None else 0
+            if upload is None or upload.sha256 is None or seconds < 1:
                 return text(404, "There is no such file, or not any more.")
-            seconds = max(1, min(_SECONDS, (upload.expires_at - now()) // 1_000_000))
             kind, disposition = presentation(upload)
             url = await self._bucket.url_to_get(request.method, upload.id, kind, disposition, seconds)
         except FilesError as error:

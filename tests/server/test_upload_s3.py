@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Awaitable, Callable, Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
 import components.http_upload as http_upload
-from components.http_upload import bucket
+from components.http_upload import bucket, direct
 from components.http_upload import web as upload_web
 from tests.s3 import BUCKET, S3
 from xmpp_server.protocol.jid import JID
@@ -256,6 +257,26 @@ async def test_a_file_that_nobody_asked_for_is_found_before_its_slot_is_forgotte
     assert await status(server, client, here) == 200
     assert await status(server, client, never) == 404
     assert await server.store.uploads.find(never.split("/")[-2]) is None
+
+
+async def test_a_url_of_the_bucket_does_not_outlive_its_file(
+    start: Start, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """§5.3: S3 signs for whole seconds, and for one at least; where less is left, the file is gone."""
+    server, romeo = await start(s3_direct=True)
+    there, here, _ = await both_urls(romeo, "a.bin", 3)
+    async with client.put(there, data=b"abc", headers={"Content-Type": "application/octet-stream"}) as answer:
+        assert answer.status == 200
+    assert await status(server, client, here) == 200
+    found = await server.store.uploads.find(here.split("/")[-2])
+    assert found is not None
+    end = found.expires_at
+    for left, expected in ((2_500_000, "2"), (1_000_000, "1"), (999_999, None)):
+        monkeypatch.setattr(direct, "now", lambda left=left: end - left)
+        async with client.get(plain(server, here), allow_redirects=False) as answer:
+            assert answer.status == (302 if expected else 404)
+            if expected:
+                assert parse_qs(urlsplit(answer.headers["Location"]).query)["X-Amz-Expires"] == [expected]
 
 
 async def test_a_slot_for_a_bucket_that_is_away_is_given_and_a_download_gets_an_error(

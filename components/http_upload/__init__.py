@@ -12,6 +12,7 @@ import asyncio
 import math
 import secrets
 import time
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import quote, urlsplit
 
@@ -83,8 +84,9 @@ class HttpUploadOptions(ComponentOptions, frozen=True, forbid_unknown_fields=Tru
     s3_secret_key: Annotated[str, _RESTART] = ""
     """The secret of it."""
     s3_direct: Annotated[bool, _RESTART] = False
-    """Clients put and get files straight to and from the bucket, by URLs that are signed for them. For
-    web clients the bucket has to allow GET, HEAD and PUT to any origin (CORS)."""
+    """Clients put and get files straight to and from the bucket, by URLs that are signed for them; its endpoint is
+    https then, or on this machine. For web clients the bucket has to allow GET, HEAD and PUT to any origin, with any
+    header (CORS)."""
 
     def __post_init__(self) -> None:
         endpoint = urlsplit(self.s3_endpoint)
@@ -94,6 +96,9 @@ class HttpUploadOptions(ComponentOptions, frozen=True, forbid_unknown_fields=Tru
             raise ValueError("s3_access_key: expected together with s3_secret_key")
         if self.s3_direct and not self.s3_bucket:
             raise ValueError("s3_direct: expected together with s3_bucket")
+        if self.s3_direct and endpoint.scheme == "http" and not _is_loopback(endpoint.hostname or ""):
+            # §4: clients are given URLs of it, which are https; nothing leaves the machine where one tries it out
+            raise ValueError("s3_direct: expected an s3_endpoint of https, or on this machine")
 
 
 class HttpUpload(Component):
@@ -243,6 +248,14 @@ class HttpUpload(Component):
                 if self._direct is None or upload.sha256 is not None or not await self._direct.arrived(upload):
                     await self._files.delete(upload.id)
             await self._uploads.removed(gone, now=now())
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether nobody else reads what is sent there."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")  # RFC 6761 §6.3
 
 
 def _again(text: str, at: int) -> StanzaError:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from components.http_upload import HttpUploadOptions
 from xmpp_server.config import ConfigError
 from xmpp_server.protocol.delay import format_time, parse_time
 from xmpp_server.protocol.disco import Info
@@ -199,9 +200,24 @@ async def test_an_ephemeral_file_that_would_be_gone_already_gets_no_slot(romeo: 
         ('s3_bucket = "a"\ns3_endpoint = "s3.example"', "s3_endpoint: expected a URL"),
         ('s3_bucket = "a"\ns3_access_key = "b"', "s3_access_key: expected together with s3_secret_key"),
         ("s3_direct = true", "s3_direct: expected together with s3_bucket"),
+        ('s3_direct = true\ns3_bucket = "a"\ns3_endpoint = "http://s3.example"', "s3_direct: expected an s3_endpoint"),
         ("slots_seconds = 0", "slots_seconds"),
     ],
 )
 async def test_options_that_cannot_work_are_mistakes(make_world: MakeWorld, options: str, mistake: str) -> None:
     with pytest.raises(ConfigError, match=mistake):
         await make_world(f"{HOSTS}[components.http_upload]\n{options}")
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["https://s3.example", "http://localhost:9000", "http://s3.localhost", "http://127.0.0.2", "http://[::1]:9"],
+)
+async def test_clients_are_sent_to_a_bucket_by_https_or_on_this_machine(endpoint: str) -> None:
+    """§4: URLs are https; whoever tries it out on one machine needs no certificate."""
+    options = HttpUploadOptions(s3_bucket="a", s3_endpoint=endpoint, s3_direct=True)
+    assert options.s3_endpoint == endpoint
+    for elsewhere in ("http://s3.example", "http://192.0.2.1", "http://localhost.example"):
+        HttpUploadOptions(s3_bucket="a", s3_endpoint=elsewhere)  # between the server and the bucket it is their affair
+        with pytest.raises(ValueError, match="s3_direct"):
+            HttpUploadOptions(s3_bucket="a", s3_endpoint=elsewhere, s3_direct=True)

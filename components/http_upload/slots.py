@@ -48,16 +48,18 @@ class SlotRequest:
         if len(type) > _MAX_TYPE or not _TYPE.issuperset(type):
             raise StanzaError("bad-request", "Invalid content-type")
         purpose, before = "message", 0
-        for child in request:
-            if child.ns == PURPOSE_NS:
-                purpose = child.name
-                if purpose not in PURPOSES:
-                    raise StanzaError("not-acceptable", "Files are not kept for this purpose here.")
-                if purpose == "ephemeral":
-                    try:
-                        before = parse_time(child.get("expire-before"))
-                    except ValueError:
-                        raise StanzaError("bad-request", "expire-before is no time.") from None
+        told = [child for child in request if child.ns == PURPOSE_NS]
+        if len(told) > 1:  # whichever counted, another one's end would not be kept
+            raise StanzaError("bad-request", "A file has one purpose")
+        for child in told:
+            purpose = child.name
+            if purpose not in PURPOSES:
+                raise StanzaError("not-acceptable", "Files are not kept for this purpose here.")
+            if purpose == "ephemeral":
+                try:
+                    before = parse_time(child.get("expire-before"))
+                except ValueError:
+                    raise StanzaError("bad-request", "expire-before is no time.") from None
         return cls(name, int(size), type, purpose, before)
 
     def is_of(self, types: Collection[str]) -> bool:

@@ -106,6 +106,7 @@ async def test_a_slot_has_urls_that_nobody_guesses_and_that_keep_the_name(romeo:
         f"<request xmlns='{NS}'/>",
         wanted(more=f"<ephemeral xmlns='{PURPOSE}'/>"),
         wanted(more=f"<ephemeral xmlns='{PURPOSE}' expire-before='tomorrow'/>"),
+        wanted(more=f"<ephemeral xmlns='{PURPOSE}' expire-before='2100-01-01T00:00:00Z'/><profile xmlns='{PURPOSE}'/>"),
     ],
 )
 async def test_what_is_no_request_is_refused(romeo: Client, request_: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from email.utils import formatdate
 from typing import Final
+from urllib.parse import unquote
 
 import structlog
 from aiohttp import web
@@ -127,9 +128,10 @@ class Transfers:
 
 async def find(uploads: Uploads, request: Request) -> Upload | None:
     """The upload of a request, if there is one and its URL is that of the request; it may have expired."""
-    id = request.rest.partition("/")[0]
+    id, _, name = request.rest.partition("/")
     upload = await uploads.find(id) if _ID.fullmatch(id) else None
-    return upload if upload is not None and upload.url.endswith(f"/{request.rest}") else None
+    # some libraries decode what they think needs no encoding, such as parentheses
+    return upload if upload is not None and unquote(upload.url.rpartition("/")[2]) == unquote(name) else None
 
 
 async def settle(uploads: Uploads, upload: Upload, digest: bytes, at: int, lifetime: Lifetime) -> bool:

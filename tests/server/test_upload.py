@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import aiohttp
 import pytest
 import slixmpp
+from yarl import URL
 
 from components.http_upload import web as upload_web
 from xmpp_server.protocol.jid import JID
@@ -89,6 +90,20 @@ async def test_a_slot_takes_only_what_it_was_given_for(
     other, _ = await slot(romeo, "b.png", 3, "image/png")
     assert await put(server, client, other, headers, b"abc") == 403
     assert await put(server, client, url, headers, b"abc") == 201
+
+
+async def test_a_name_is_found_by_whatever_of_it_a_library_encodes(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
+) -> None:
+    """Some libraries, such as aiohttp, put `(` in the place of `%28` before they ask."""
+    romeo = await log_in("romeo@localhost/orchard")
+    url, headers = await slot(romeo, "a (1)!.jpg", 3)
+    assert url.endswith("/a%20%281%29%21.jpg")
+    assert await put(server, client, url, headers, b"abc") == 201
+    for name in ("a%20(1)!.jpg", "a%20%281%29%21.jpg", "%61%20(1)%21.jp%67"):
+        other = URL(plain(server, url).rpartition("/")[0] + "/" + name, encoded=True)
+        async with client.get(other) as answer:
+            assert answer.status == 200, name
 
 
 async def test_a_slot_is_good_for_five_minutes(

@@ -86,5 +86,5 @@ def sign(key: bytes, upload: Upload) -> str:
 
 
 def is_signed(key: bytes, upload: Upload, signature: str) -> bool:
-    """Whether the signature is the slot's."""
-    return hmac.compare_digest(sign(key, upload).encode(), signature.encode())
+    """Whether the signature, of whatever bytes, is the slot's."""
+    return hmac.compare_digest(sign(key, upload).encode(), signature.encode(errors="surrogateescape"))

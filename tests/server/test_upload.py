@@ -23,7 +23,7 @@ from xmpp_server.protocol.jid import JID
 
 from .conftest import LogIn, MakeServer
 from .raw_client import RawClient
-from .running import RunningServer
+from .running import ADDRESS, RunningServer
 from .uploads import NS, begin, client, keep_up, plain, put, serve_plain, slot, status, until
 
 __all__ = ["client"]
@@ -104,6 +104,18 @@ async def test_a_name_is_found_by_whatever_of_it_a_library_encodes(
         other = URL(plain(server, url).rpartition("/")[0] + "/" + name, encoded=True)
         async with client.get(other) as answer:
             assert answer.status == 200, name
+
+
+async def test_a_signature_of_any_bytes_is_none(server: RunningServer, log_in: LogIn) -> None:
+    """What is no UTF-8 is no fault of the server either."""
+    romeo = await log_in("romeo@localhost/orchard")
+    url, _ = await slot(romeo, "a.png", 3)
+    reader, writer = await asyncio.open_connection(ADDRESS, server.http_port)
+    head = f"PUT {urlsplit(url).path} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nAuthorization: Bearer "
+    writer.write(head.encode() + b"\xff\r\n\r\nabc")
+    async with asyncio.timeout(20):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 403")
+    writer.close()
 
 
 async def test_a_slot_is_good_for_five_minutes(

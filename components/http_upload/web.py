@@ -99,7 +99,7 @@ class Transfers:
         if _matches(request.headers.get("If-None-Match", ""), etag):
             return web.Response(status=304, headers=headers)
         start, end, status = 0, upload.size, 200
-        wanted = request.headers.get("Range", "")
+        wanted = request.headers.get("Range", "") if request.method == "GET" else ""  # a HEAD has none (§14.2)
         if wanted and request.headers.get("If-Range", etag) == etag and (match := _RANGE.fullmatch(wanted)):
             span = _span(match[1], match[2], upload.size)
             if span is None:

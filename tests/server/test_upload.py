@@ -338,6 +338,8 @@ async def test_conditions_and_ranges_of_a_download_are_as_http_has_them(
     }.items():
         async with client.get(plain(server, url), headers=dict([asked])) as answer:
             assert (answer.status, await answer.read()) == (code, expected), asked
+    async with client.head(plain(server, url), headers={"Range": "bytes=1-2"}) as answer:
+        assert (answer.status, answer.headers["Content-Length"]) == (200, str(len(data)))
     async with client.get(plain(server, url), headers={"Range": "bytes=1-2", "If-Range": '"x"'}) as answer:
         assert (answer.status, await answer.read()) == (200, data)
     async with client.get(plain(server, url), headers={"Range": "bytes=1-2", "If-Range": etag}) as answer:

@@ -6,12 +6,11 @@ whole or not at all; parts are there until they are put together, or aborted.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import aiohttp
 import structlog
@@ -19,7 +18,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .files import CHUNK, FilesError, InUse
+from .files import CHUNK, FilesError, whole
 
 _log = structlog.get_logger()
 
@@ -29,8 +28,6 @@ _SECONDS: Final = 30  # for an answer
 _TRANSFERS: Final = 4096  # at the same time
 _MISSING: Final = ("404", "NoSuchKey", "NoSuchUpload", "NotFound")
 _FULL: Final = ("EntityTooLarge", "InsufficientStorage", "QuotaExceeded", "ServiceQuotaExceeded", "XMinioStorageFull")
-T = TypeVar("T")
-
 _ERRORS: Final = (BotoCoreError, ClientError, aiohttp.ClientError, OSError)
 
 
@@ -100,8 +97,6 @@ class Bucket:
 
     async def write(self, id: str, size: int, chunks: AsyncIterator[bytes]) -> bytes:
         """Keep a file; its SHA-256. Whatever ends the chunks early leaves nothing."""
-        if id in self._writing:
-            raise InUse
         self._writing.add(id)
         source = _Source(chunks)
         try:
@@ -128,12 +123,12 @@ class Bucket:
                         **key, UploadId=upload, PartNumber=number, Body=_Body(source, length), ContentLength=length
                     )
                     parts.append({"ETag": answer["ETag"], "PartNumber": number})
-                await _whole(
+                await whole(
                     self._client.complete_multipart_upload(**key, UploadId=upload, MultipartUpload={"Parts": parts})
                 )
         except BaseException:
             try:
-                await _whole(self._abort(key["Key"], upload))
+                await whole(self._abort(key["Key"], upload))
             except FilesError as error:
                 _log.warning("upload_not_aborted", reason=str(error))
             raise
@@ -253,13 +248,3 @@ def _calling(source: _Source | None = None) -> Iterator[None]:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
-
-
-async def _whole(work: Coroutine[Any, Any, T]) -> T:
-    """Do it to its end, also if whoever waits is cancelled meanwhile."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Final, Protocol
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from typing import Any, Final, Protocol, TypeVar
 
 CHUNK: Final = 131_072  # octets that are in memory for one transfer
+
+T = TypeVar("T")
 
 
 class FilesError(Exception):
@@ -14,10 +17,6 @@ class FilesError(Exception):
     def __init__(self, reason: str, *, full: bool = False) -> None:
         super().__init__(reason)
         self.full = full
-
-
-class InUse(Exception):  # noqa: N818
-    """A file of this id is being written already."""
 
 
 class Files(Protocol):
@@ -37,7 +36,7 @@ class Files(Protocol):
 
     async def write(self, id: str, size: int, chunks: AsyncIterator[bytes]) -> bytes:
         """Keep a file of `size` octets, durably; its SHA-256. It is there as a whole or not at all: whatever ends the
-        chunks early, and is raised, leaves nothing. Raises InUse."""
+        chunks early, and is raised, leaves nothing. Nobody else writes this id meanwhile."""
         ...
 
     def read(self, id: str, start: int, size: int) -> AsyncGenerator[bytes, None]:
@@ -47,3 +46,13 @@ class Files(Protocol):
     async def delete(self, id: str) -> None:
         """Remove a file; one that is not there is none."""
         ...
+
+
+async def whole(work: Coroutine[Any, Any, T]) -> T:
+    """Do it to its end, also if whoever waits is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from .files import CHUNK, FilesError, InUse
+from .files import CHUNK, FilesError
 
 _PART: Final = ".part"
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -45,7 +45,7 @@ class Folder:
         """Keep a file, durably; its SHA-256. Whatever ends the chunks early leaves nothing."""
         part = self._path / f"{id}{_PART}"
         digest = hashlib.sha256()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         file = _open(part, flags)
 
         def append(chunk: bytes) -> None:
@@ -118,7 +118,7 @@ def _read_now(file: int, size: int, start: int) -> bytes:
 
 async def _do(work: Callable[..., T], *arguments: Any) -> T:
     """Do it in a thread, to its end, also if whoever waits is cancelled meanwhile: what it uses is closed then. Raises
-    FilesError and InUse."""
+    FilesError."""
     done = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
     with _telling():
         try:
@@ -132,7 +132,5 @@ async def _do(work: Callable[..., T], *arguments: Any) -> T:
 def _telling() -> Iterator[None]:
     try:
         yield
-    except FileExistsError as error:
-        raise InUse from error
     except OSError as error:
         raise FilesError(error.strerror or str(error), full=error.errno in _FULL) from error

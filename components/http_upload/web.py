@@ -17,7 +17,7 @@ from aiohttp import web
 from xmpp_server.storage.uploads import NEVER, Upload, Uploads
 from xmpp_server.util.http import Request, Route, text
 
-from .files import CHUNK, Files, FilesError, InUse
+from .files import CHUNK, Files, FilesError, whole
 from .slots import essence, is_signed
 
 _log = structlog.get_logger()
@@ -50,6 +50,7 @@ class Transfers:
         self._files = files
         self._key = key
         self._lifetime = lifetime
+        self._coming: set[str] = set()
 
     def route(self, path: str) -> Route:
         """Where they are done."""
@@ -57,7 +58,18 @@ class Transfers:
         return Route(path, handlers, below=True, cross_origin=_REQUESTED, exposed=_EXPOSED)
 
     async def put(self, request: Request) -> web.StreamResponse:
-        """§7: 201 when the file can be had."""
+        """§7: 201 when the file can be had. One after the other for each file, from before its slot is looked up until
+        it is noted: another one would write over what is there by then."""
+        id = request.rest.partition("/")[0]
+        if id in self._coming:
+            return text(409, "The file is being uploaded.")
+        self._coming.add(id)
+        try:
+            return await self._put(request)
+        finally:
+            self._coming.discard(id)
+
+    async def _put(self, request: Request) -> web.StreamResponse:
         upload = await find(self._uploads, request)
         scheme, _, signature = request.headers.get("Authorization", "").partition(" ")
         if upload is not None and upload.sha256 is not None:
@@ -75,8 +87,8 @@ class Transfers:
         await request.accept_body()
         try:
             digest = await self._files.write(upload.id, upload.size, _received(request))
-        except InUse:
-            return text(409, "The file is being uploaded.")
+            if not await whole(self._note(upload, digest)):
+                return text(403, "The slot is not there any more.")
         except TimeoutError:
             return text(408, "The upload is too slow.")
         except web.RequestPayloadError:
@@ -84,10 +96,13 @@ class Transfers:
         except FilesError as error:
             _log.error("upload_failed", reason=str(error))
             return text(507 if error.full else 503, "The file cannot be kept here now.")
-        if not await settle(self._uploads, upload, digest, now(), self._lifetime):
-            await self._files.delete(upload.id)
-            return text(403, "The slot is not there any more.")
         return text(201, "The file is there.", Location=upload.url)
+
+    async def _note(self, upload: Upload, digest: bytes) -> bool:
+        if await settle(self._uploads, upload, digest, now(), self._lifetime):
+            return True
+        await self._files.delete(upload.id)
+        return False
 
     async def get(self, request: Request) -> web.StreamResponse:
         """The file, or a range of it (RFC 9110 §14)."""

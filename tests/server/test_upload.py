@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from io import BytesIO
+from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
@@ -20,6 +21,7 @@ from yarl import URL
 
 from components.http_upload import web as upload_web
 from xmpp_server.protocol.jid import JID
+from xmpp_server.storage.uploads import Uploads
 
 from .conftest import LogIn, MakeServer
 from .raw_client import RawClient
@@ -194,6 +196,32 @@ async def test_two_cannot_fill_a_slot_at_the_same_time(
     writer.close()
     async with client.get(plain(server, url)) as answer:
         assert await answer.read() == bytes(500_000)
+
+
+async def test_a_file_that_is_put_again_while_it_is_noted_stays(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a client that is tired of waiting for a database that is slow."""
+    began, goes_on = asyncio.Event(), asyncio.Event()
+    fill = Uploads.fill
+
+    async def slow(self: Uploads, *arguments: Any, **options: Any) -> bool:
+        began.set()
+        await goes_on.wait()
+        return await fill(self, *arguments, **options)
+
+    monkeypatch.setattr(Uploads, "fill", slow)
+    romeo = await log_in("romeo@localhost/orchard")
+    url, headers = await slot(romeo, "a.bin", 3)
+    first = asyncio.create_task(put(server, client, url, headers, b"abc"))
+    async with asyncio.timeout(20):
+        await began.wait()
+    second = asyncio.create_task(put(server, client, url, headers, b"xyz"))
+    await asyncio.wait([second], timeout=1)
+    goes_on.set()
+    assert (await first, await second) == (201, 409)
+    async with client.get(plain(server, url)) as answer:
+        assert (answer.status, await answer.read()) == (200, b"abc")
 
 
 async def test_a_disk_that_is_full_is_told_of_and_nothing_is_left(

@@ -18,6 +18,9 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 T = TypeVar("T")
 
+_writing: Final[set[Path]] = set()
+"""What this process writes to now: hosts have one folder together, and one can start while others are at work."""
+
 
 class Folder:
     """Files by their ids (`files.Files`)."""
@@ -31,7 +34,8 @@ class Folder:
         def work() -> None:
             self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
             for part in self._path.glob(f"*{_PART}"):
-                part.unlink(missing_ok=True)
+                if part not in _writing:
+                    part.unlink(missing_ok=True)
 
         await _do(work)
 
@@ -45,8 +49,7 @@ class Folder:
         """Keep a file, durably; its SHA-256. Whatever ends the chunks early leaves nothing."""
         part = self._path / f"{id}{_PART}"
         digest = hashlib.sha256()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        file = _open(part, flags)
+        file = _begin(part)
 
         def append(chunk: bytes) -> None:
             digest.update(chunk)
@@ -69,6 +72,7 @@ class Folder:
             raise
         finally:
             os.close(file)
+            _writing.discard(part)
         return digest.digest()
 
     async def read(self, id: str, start: int, size: int) -> AsyncGenerator[bytes, None]:
@@ -98,6 +102,16 @@ class Folder:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _begin(part: Path) -> int:
+    """A file to write to, which nobody removes before it is done."""
+    _writing.add(part)
+    try:
+        return _open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC)
+    except FilesError:
+        _writing.discard(part)
+        raise
 
 
 def _open(path: Path, flags: int) -> int:

@@ -24,6 +24,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.uploads import Uploads
 
 from .conftest import LogIn, MakeServer
+from .person import Person
 from .raw_client import RawClient
 from .running import ADDRESS, RunningServer
 from .uploads import NS, begin, client, keep_up, plain, put, serve_plain, slot, status, until
@@ -222,6 +223,25 @@ async def test_a_file_that_is_put_again_while_it_is_noted_stays(
     assert (await first, await second) == (201, 409)
     async with client.get(plain(server, url)) as answer:
         assert (answer.status, await answer.read()) == (200, b"abc")
+
+
+async def test_an_upload_goes_on_while_a_host_is_added(make_server: MakeServer) -> None:
+    """All hosts have their files in one folder, and each looks there at its start for what a crash left."""
+    server = await make_server('[hosts."localhost"]')
+    await server.account("romeo")
+    romeo = Person(server, "romeo@localhost/orchard")
+    await romeo.log_in()
+    server.hang_up.append(romeo.abort)
+    url, headers = await slot(romeo, "a.bin", 500_000)
+    reader, writer = await begin(server, url, headers, 500_000)
+    writer.write(bytes(300_000))
+    await until(lambda: bool(kept(server)))
+    await server.reload('[hosts."localhost"]\n[hosts."b.example"]')
+    await until(lambda: server.app.core.http.find("", "/upload/upload.b.example/") is not None)  # it has started
+    writer.write(bytes(200_000))
+    async with asyncio.timeout(20):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 201")
+    writer.close()
 
 
 async def test_a_disk_that_is_full_is_told_of_and_nothing_is_left(

@@ -259,6 +259,26 @@ async def test_a_file_that_nobody_asked_for_is_found_before_its_slot_is_forgotte
     assert await server.store.uploads.find(never.split("/")[-2]) is None
 
 
+async def test_all_who_ask_first_for_a_file_get_it(
+    start: Start, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the devices of a group do, at the same moment; whoever looks into the bucket first notes that it is there."""
+    server, romeo = await start(s3_direct=True)
+    there, here, _ = await both_urls(romeo, "a.bin", 3)
+    async with client.put(there, data=b"abc", headers={"Content-Type": "application/octet-stream"}) as answer:
+        assert answer.status == 200
+    find, all_looked = bucket.Bucket.find, asyncio.Barrier(3)
+
+    async def together(self: bucket.Bucket, id: str) -> tuple[int, int] | None:
+        found = await find(self, id)
+        await all_looked.wait()
+        return found
+
+    monkeypatch.setattr(bucket.Bucket, "find", together)
+    async with asyncio.timeout(DEADLINE):
+        assert await asyncio.gather(*(status(server, client, here) for _ in range(3))) == [200] * 3
+
+
 async def test_a_url_of_the_bucket_does_not_outlive_its_file(
     start: Start, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

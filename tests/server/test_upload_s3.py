@@ -299,6 +299,22 @@ async def test_a_url_of_the_bucket_does_not_outlive_its_file(
                 assert parse_qs(urlsplit(answer.headers["Location"]).query)["X-Amz-Expires"] == [expected]
 
 
+async def test_what_nobody_asked_for_goes_with_its_account_also_if_another_takes_the_name(
+    start: Start, s3: S3, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, romeo = await start(s3_direct=True)
+    there, here, _ = await both_urls(romeo, "a.bin", 3)
+    async with client.put(there, data=b"abc", headers={"Content-Type": "application/octet-stream"}) as answer:
+        assert answer.status == 200
+    await server.store.accounts.delete(JID.parse("romeo@localhost"))
+    await server.account("romeo")
+    assert await status(server, client, here) == 404
+    later = upload_web.now() + DAY + 600_000_000
+    monkeypatch.setattr(http_upload, "now", lambda: later)
+    await keep_up(server)
+    assert await s3.keys() == []
+
+
 async def test_a_slot_for_a_bucket_that_is_away_is_given_and_a_download_gets_an_error(
     start: Start, s3: S3, client: aiohttp.ClientSession
 ) -> None:

@@ -77,7 +77,11 @@ class Upload:
 
 _COLUMNS: Final = [uploads.c[name] for name in Upload.__slots__]
 _is_one: Final = (uploads.c.account == bindparam("account"), uploads.c.id == bindparam("id"))
-_owned: Final = exists().where(accounts.c.account == uploads.c.account)
+_owned: Final = exists().where(
+    # one of the same name that was made later is another one
+    accounts.c.account == uploads.c.account,
+    accounts.c.created <= uploads.c.requested_at,
+)
 _ADD: Final = Statement(insert(uploads).values({column.name: bindparam(column.name) for column in uploads.columns}))
 _RECENT: Final = Statement(
     select(func.coalesce(func.sum(uploads.c.size), 0), func.min(uploads.c.requested_at)).where(
@@ -143,13 +147,13 @@ class Uploads:
         await self._database.write(work)
 
     async def find(self, id: str) -> Upload | None:
-        """The upload of this id, if its account is still there."""
+        """The upload of this id, if the account that asked for it is still there."""
         row = await self._database.one(_FIND, id=id)
         return _upload(row) if row else None
 
     async def fill(self, upload: Upload, *, sha256: bytes, now: int, expires: int, former: int = 0) -> bool:
-        """The file is there; False: it was there before, or the slot is gone. `sha256` is empty if nobody here has seen
-        the bytes. With `former` all others of the same purpose expire then."""
+        """The file is there; False: it was there before, or slot or account is gone. `sha256` is empty if nobody here
+        has seen the bytes. With `former` all others of the same purpose expire then."""
 
         async def work(transaction: Transaction) -> bool:
             key = _key(upload)

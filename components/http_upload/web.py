@@ -151,8 +151,8 @@ async def find(uploads: Uploads, request: Request) -> Upload | None:
 
 async def settle(uploads: Uploads, upload: Upload, digest: bytes, at: int, lifetime: Lifetime) -> bool:
     """The bytes are there since this time. False: they are not wanted any more, or were there before."""
-    former = at if upload.purpose == "profile" else 0
-    return await uploads.fill(upload, sha256=digest, now=at, expires=lifetime(upload), former=former)
+    alone = upload.purpose == "profile"
+    return await uploads.fill(upload, sha256=digest, now=at, expires=lifetime(upload), alone=alone)
 
 
 def presentation(upload: Upload) -> tuple[str, str]:

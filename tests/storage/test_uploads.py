@@ -89,8 +89,19 @@ async def test_the_files_of_an_account_expire_with_it_also_if_another_takes_its_
 
 async def test_a_new_picture_of_a_profile_lets_the_former_expire(store: Store, romeo: JID) -> None:
     for id, purpose in (("a", "profile"), ("b", "message"), ("c", "profile")):
-        upload = slot(romeo, id, purpose=purpose)
+        upload, alone = slot(romeo, id, purpose=purpose), purpose == "profile"
         await store.uploads.reserve(upload, quota=0)
-        former = 5000 if purpose == "profile" else 0
-        assert await store.uploads.fill(upload, sha256=b"x", now=1100, expires=NEVER, former=former)
+        assert await store.uploads.fill(upload, sha256=b"x", now=1100, expires=NEVER, alone=alone)
     assert [upload.id for upload in await store.uploads.gone(now=5000)] == ["a"]
+
+
+async def test_an_older_picture_of_a_profile_that_is_noted_late_is_gone_and_the_newer_stays(
+    store: Store, romeo: JID
+) -> None:
+    """Nobody tells that a file is in a bucket: it is noted when it is asked for, or before its slot is forgotten."""
+    for id in ("older", "newer"):
+        await store.uploads.reserve(slot(romeo, id, purpose="profile"), quota=0)
+    for id, came in (("newer", 2000), ("older", 1500)):
+        upload = slot(romeo, id, purpose="profile")
+        assert await store.uploads.fill(upload, sha256=b"", now=came, expires=NEVER, alone=True)
+    assert [upload.id for upload in await store.uploads.gone(now=5000)] == ["older"]

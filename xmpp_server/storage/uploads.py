@@ -104,10 +104,20 @@ _FORMER: Final = Statement(
         uploads.c.account == bindparam("account"),
         uploads.c.id != bindparam("id"),
         uploads.c.purpose == bindparam("kind", type_=Text),
-        uploads.c.sha256.is_not(None),
+        uploads.c.uploaded_at <= bindparam("until", type_=BigInteger),
         uploads.c.expires_at > bindparam("until", type_=BigInteger),
     )
     .values(expires_at=bindparam("until", type_=BigInteger))
+)
+_LATER: Final = Statement(
+    select(uploads.c.uploaded_at)
+    .where(
+        uploads.c.account == bindparam("account"),
+        uploads.c.purpose == bindparam("kind", type_=Text),
+        uploads.c.uploaded_at > bindparam("now", type_=BigInteger),
+    )
+    .order_by(uploads.c.uploaded_at)
+    .limit(1)
 )
 _GONE: Final = Statement(
     select(*_COLUMNS)
@@ -151,16 +161,19 @@ class Uploads:
         row = await self._database.one(_FIND, id=id)
         return _upload(row) if row else None
 
-    async def fill(self, upload: Upload, *, sha256: bytes, now: int, expires: int, former: int = 0) -> bool:
+    async def fill(self, upload: Upload, *, sha256: bytes, now: int, expires: int, alone: bool = False) -> bool:
         """The file is there; False: it was there before, or slot or account is gone. `sha256` is empty if nobody here
-        has seen the bytes. With `former` all others of the same purpose expire then."""
+        has seen the bytes. With `alone` it takes the place of those of the same purpose that came before it, and gives
+        way to one that came after it and was noted first."""
 
         async def work(transaction: Transaction) -> bool:
-            key = _key(upload)
-            if not await transaction.run(_FILL, **key, digest=sha256, now=now, expires=expires):
+            key, end = _key(upload), expires
+            if alone and (later := await transaction.one(_LATER, account=key["account"], kind=upload.purpose, now=now)):
+                end = later[0]
+            if not await transaction.run(_FILL, **key, digest=sha256, now=now, expires=end):
                 return False
-            if former:
-                await transaction.run(_FORMER, **key, kind=upload.purpose, until=former)
+            if alone:
+                await transaction.run(_FORMER, **key, kind=upload.purpose, until=now)
             return True
 
         return await self._database.write(work)

@@ -180,8 +180,12 @@ class HttpUpload(Component):
 
     def _info(self) -> Info:
         features = (NS, ns.DISCO_INFO, ns.DISCO_ITEMS, *(f"{PURPOSE_NS}#{purpose}" for purpose in PURPOSES))
-        form = Form.of("result", NS, Field("max-file-size", (str(self.options.max_bytes),)))
+        form = Form.of("result", NS, Field("max-file-size", (str(self._most(self.options.max_bytes)),)))
         return Info.of([Identity("store", "file", name=self.title)], features, [form])
+
+    def _most(self, size: int) -> int:
+        """The largest size of a file: what is more than a day's quota has no time to come again for (§6)."""
+        return min(size, self.options.daily_bytes or size)
 
     async def _slot(self, stanza: Stanza, element: Element) -> Element:
         assert stanza.sender is not None
@@ -191,7 +195,7 @@ class HttpUpload(Component):
         options, request, at = self.options, SlotRequest.parse(element), now()
         if options.types and not request.is_of(options.types):
             raise StanzaError("not-acceptable", "File type not allowed")
-        most = options.profile_bytes if request.purpose == "profile" else options.max_bytes
+        most = self._most(options.profile_bytes if request.purpose == "profile" else options.max_bytes)
         if request.size > most:
             too_large = Element(NS, "file-too-large", children=[Element(NS, "max-file-size", children=[str(most)])])
             raise StanzaError("not-acceptable", "File too large", application=too_large)

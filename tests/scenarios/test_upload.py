@@ -133,6 +133,19 @@ async def test_a_file_that_is_too_large_is_refused_with_the_limit(make_world: Ma
         assert (more.name, limit.name, limit.text) == ("file-too-large", "max-file-size", most)
 
 
+async def test_a_file_that_is_larger_than_the_quota_of_a_day_is_too_large_for_any_day(make_world: MakeWorld) -> None:
+    """§6: an error that another attempt would not mend is no temporary one."""
+    world = await make_world(f"{HOSTS}[components.http_upload]\ndaily_bytes = 1500")
+    romeo = await world.login("romeo@localhost/orchard")
+    type, condition, more = await refused(romeo, wanted(size=1501))
+    assert (type, condition) == ("modify", "not-acceptable")
+    assert more is not None
+    assert more.child_text(NS, "max-file-size") == "1500"
+    (query,) = await romeo.request("get", f"<query xmlns='{DISCO}#info'/>", SERVICE)
+    assert Info.parse(query).forms[0].text("max-file-size") == "1500"
+    await slot(romeo, wanted(size=1500))
+
+
 async def test_the_quota_of_a_day_tells_when_to_come_again_and_is_each_accounts_own(make_world: MakeWorld) -> None:
     """§6"""
     world = await make_world(f"{HOSTS}[components.http_upload]\ndaily_bytes = 1500")

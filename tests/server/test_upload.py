@@ -161,7 +161,8 @@ async def test_the_quota_of_a_day_and_large_files_get_their_errors(server: Runni
         await slot(romeo, "a.bin", 104_857_617)
     assert error.value.condition == "not-acceptable"
     assert error.value.iq.xml.find(f".//{{{NS}}}max-file-size").text == "104857616"
-    await server.reload("[components.http_upload]\ndaily_bytes = 50")
+    await server.reload("[components.http_upload]\ndaily_bytes = 150")
+    await slot(romeo, "a.bin", 100)
     with pytest.raises(slixmpp.exceptions.IqError) as error:
         await slot(romeo, "a.bin", 100)
     assert error.value.condition == "resource-constraint"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import os
 import resource
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from io import BytesIO
@@ -119,6 +121,59 @@ async def test_a_signature_of_any_bytes_is_none(server: RunningServer, log_in: L
     async with asyncio.timeout(20):
         assert (await reader.readline()).startswith(b"HTTP/1.1 403")
     writer.close()
+
+
+async def test_a_file_without_its_length_is_refused_and_its_slot_is_there_still(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
+) -> None:
+    """§7: the length is what is compared with the slot's size; in chunks, nobody tells it."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"abc"
+
+    romeo = await log_in("romeo@localhost/orchard")
+    url, headers = await slot(romeo, "a.png", 3, "image/png")
+    assert await put(server, client, url, headers, chunks()) == 411
+    assert kept(server) == []
+    assert await put(server, client, url, headers, b"abc") == 201
+
+
+async def test_chunks_do_not_come_in_under_a_length(server: RunningServer, log_in: LogIn) -> None:
+    """RFC 9112 §6.3: with both, the length means nothing; more than the slot's size could come."""
+    romeo = await log_in("romeo@localhost/orchard")
+    url, headers = await slot(romeo, "a.png", 3)
+    reader, writer = await begin(server, url, headers | {"Transfer-Encoding": "chunked"}, 3)
+    writer.write(b"5\r\nabcde\r\n0\r\n\r\n")
+    async with asyncio.timeout(20):
+        assert b" 400 " in await reader.readline()
+    writer.close()
+    assert kept(server) == []
+
+
+async def test_what_is_compressed_is_kept_as_it_came(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
+) -> None:
+    """Its length is that of the slot; unpacked it would be any."""
+    romeo = await log_in("romeo@localhost/orchard")
+    data = gzip.compress(bytes(1_000_000))
+    url, headers = await slot(romeo, "a.gz", len(data))
+    assert await put(server, client, url, headers | {"Content-Encoding": "gzip"}, data) == 201
+    async with client.get(plain(server, url)) as answer:
+        assert await answer.read() == data
+
+
+async def test_a_file_without_a_purpose_is_one_of_a_message(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession
+) -> None:
+    """§5: it ends as files of messages do, and no type is application/octet-stream (§7)."""
+    romeo = await log_in("romeo@localhost/orchard")
+    url, headers = await slot(romeo, "a.bin", 3)
+    at = time.time()
+    assert await put(server, client, url, headers, b"abc") == 201
+    async with client.get(plain(server, url)) as answer:
+        left = parsedate_to_datetime(answer.headers["Expires"]).timestamp() - at
+        assert 30 * 86_400 - 2 <= left <= 30 * 86_400 + 20
+        assert answer.headers["Content-Type"] == "application/octet-stream"
 
 
 async def test_a_slot_is_good_for_five_minutes(

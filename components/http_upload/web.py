@@ -133,11 +133,16 @@ class Transfers:
                 _log.error("download_failed", reason=str(error))
                 return text(503, "The file cannot be read now.")
             await response.prepare(request)
-            while chunk:
+            try:
+                while chunk:
+                    async with asyncio.timeout(2 * _SECONDS):
+                        await response.write(chunk)
+                    chunk = await anext(chunks, b"")
                 async with asyncio.timeout(2 * _SECONDS):
-                    await response.write(chunk)
-                chunk = await anext(chunks, b"")
-            await response.write_eof()
+                    await response.write_eof()
+            except TimeoutError:
+                if request.transport is not None:
+                    request.transport.abort()  # what waits for the client would keep its connection open
         return response
 
 

@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 import aiohttp
 import pytest
 import slixmpp
+from structlog.testing import capture_logs
 from yarl import URL
 
 from components.http_upload import web as upload_web
@@ -235,6 +236,27 @@ async def test_a_slow_upload_is_ended_with_an_error_and_leaves_nothing(
     async with asyncio.timeout(20):
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
     assert kept(server) == []
+    writer.close()
+
+
+async def test_who_reads_nothing_of_a_download_is_cut_off(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place is free again, and the log is none of its affair."""
+    monkeypatch.setattr(upload_web, "_SECONDS", 0.2)
+    romeo = await log_in("romeo@localhost/orchard")
+    url, headers = await slot(romeo, "a.bin", 20_000_000)
+    assert await put(server, client, url, headers, bytes(20_000_000)) == 201
+    await client.close()
+    places = server.app._http.limits.places
+    await until(lambda: not places._sum)
+    with capture_logs() as logs:
+        reader, writer = await asyncio.open_connection(ADDRESS, server.http_port)
+        reader._transport.pause_reading()
+        writer.write(f"GET {urlsplit(url).path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        await until(lambda: bool(places._sum))
+        await until(lambda: not places._sum)
+    assert logs == []
     writer.close()
 
 

@@ -226,7 +226,8 @@ class HttpUpload(Component):
         url = f"{self._site.url(self._host)}{self._path}{id}/{request.path}"
         # an ephemeral file says with its purpose when it ends
         purpose = f"{request.purpose} {request.before}" if request.before else request.purpose
-        return Upload(account, id, url, request.type, purpose, request.size, at, at + _SLOT)
+        end = min(at + _SLOT, request.before or at + _SLOT)  # what comes later could not be had (§7)
+        return Upload(account, id, url, request.type, purpose, request.size, at, end)
 
     def _lifetime(self, upload: Upload) -> int:
         purpose, _, before = upload.purpose.partition(" ")

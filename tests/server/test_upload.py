@@ -23,6 +23,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from components.http_upload import web as upload_web
+from xmpp_server.protocol.delay import format_time
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.uploads import Uploads
 
@@ -388,6 +389,24 @@ async def test_an_ephemeral_file_ends_when_it_was_told_to(
     assert await status(server, client, url) == 404
     assert await put(server, client, url, headers, b"abc") == 409
     await keep_up(server)
+    assert kept(server) == []
+
+
+async def test_an_ephemeral_file_that_comes_after_its_end_is_refused(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """§7: 201 would say that it can be had."""
+    romeo = await log_in("romeo@localhost/orchard")
+    now = upload_web.now()
+    iq = romeo.make_iq_get(ito="upload.localhost")
+    iq.append(ElementTree.fromstring(
+        f"<request xmlns='{NS}' filename='a.png' size='3'>"
+        f"<ephemeral xmlns='urn:xmpp:http:upload:purpose:0' expire-before='{format_time(now + 60_000_000)}'/></request>"
+    ))  # fmt: skip
+    asked = (await iq.send(timeout=20)).xml.find(f".//{{{NS}}}put")
+    url, headers = asked.get("url"), {"Authorization": asked[0].text}
+    monkeypatch.setattr(upload_web, "now", lambda: now + 61_000_000)
+    assert await put(server, client, url, headers, b"abc") == 403
     assert kept(server) == []
 
 

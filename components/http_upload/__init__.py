@@ -247,7 +247,12 @@ class HttpUpload(Component):
     async def keep_up(self) -> None:
         """Remove what is over: bytes first, then rows, so that what is interrupted is done again. Raises StorageError
         and FilesError."""
-        await self._files.sweep()
+        try:
+            await self._files.sweep()
+        finally:  # what is over goes also where parts cannot be listed
+            await self._remove()
+
+    async def _remove(self) -> None:
         while gone := await self._uploads.gone(now=now()):
             for upload in gone:
                 if self._direct is None or upload.sha256 is not None or not await self._direct.arrived(upload):

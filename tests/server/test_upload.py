@@ -23,6 +23,8 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from components.http_upload import web as upload_web
+from components.http_upload.files import FilesError
+from components.http_upload.folder import Folder
 from xmpp_server.protocol.delay import format_time
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.uploads import Uploads
@@ -361,6 +363,24 @@ async def test_files_of_a_removed_account_cannot_be_had_any_more_and_their_bytes
     await server.account("romeo")
     assert await status(server, client, url) == 404
     await keep_up(server)
+    assert kept(server) == []
+
+
+async def test_what_is_over_goes_also_if_nothing_can_be_swept(
+    server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with keys of a bucket that may not list uploads in parts."""
+
+    async def sweep(self: Folder) -> None:
+        raise FilesError("AccessDenied")
+
+    romeo = await log_in("romeo@localhost/orchard")
+    url, headers = await slot(romeo, "a.bin", 3)
+    assert await put(server, client, url, headers, b"abc") == 201
+    await server.store.accounts.delete(JID.parse("romeo@localhost"))
+    monkeypatch.setattr(Folder, "sweep", sweep)
+    with pytest.raises(FilesError):
+        await keep_up(server)
     assert kept(server) == []
 
 

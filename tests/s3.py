@@ -73,6 +73,7 @@ class S3:
             "ip.bind": "127.0.0.1",
             "s3.config": self._folder / "s3.json",
             "s3.autoCreateBucket": "false",
+            "s3.allowedOrigins": "https://nobody.example",  # pages are let in by the bucket alone
             "s3.port.iceberg": 0,
             "s3.port.lance": 0,
             "master.volumeSizeLimitMB": 1024,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
 import pytest_asyncio
+from yarl import URL
 
 import components.http_upload as http_upload
 from components.http_upload import bucket, direct
@@ -257,6 +261,36 @@ async def test_a_file_that_nobody_asked_for_is_found_before_its_slot_is_forgotte
     assert await status(server, client, here) == 200
     assert await status(server, client, never) == 404
     assert await server.store.uploads.find(never.split("/")[-2]) is None
+
+
+async def test_pages_put_and_get_straight_with_the_rule_that_the_documentation_has(
+    start: Start, s3: S3, client: aiohttp.ClientSession
+) -> None:
+    """§8: CORS is the bucket's there."""
+    rule = re.search("```json\n(.+?)```", (Path(__file__).parents[2] / "docs" / "operations.md").read_text(), re.DOTALL)
+    assert rule is not None
+    async with s3.client() as owner:
+        await owner.put_bucket_cors(Bucket=BUCKET, CORSConfiguration=json.loads(rule[1]))
+    server, romeo = await start(s3_direct=True)
+    there, here, _ = await both_urls(romeo, "a.png", 3, "image/png")
+    page = {"Origin": "https://web.example"}
+    asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "content-type"}
+    async with client.options(there, headers=page | asked) as answer:
+        assert answer.status in (200, 204)
+        assert answer.headers["Access-Control-Allow-Origin"] in ("*", page["Origin"])
+        assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
+        assert answer.headers["Access-Control-Allow-Headers"].lower() in ("*", "content-type")
+    async with client.put(there, data=b"abc", headers=page | {"Content-Type": "image/png"}) as answer:
+        assert answer.status == 200
+        assert answer.headers["Access-Control-Allow-Origin"] in ("*", page["Origin"])
+    async with client.get(plain(server, here), headers=page, allow_redirects=False) as answer:
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        signed = answer.headers["Location"]
+    async with client.get(URL(signed, encoded=True), headers={"Origin": "null"}) as answer:
+        assert (answer.status, await answer.read()) == (200, b"abc")
+        assert answer.headers["Access-Control-Allow-Origin"] in ("*", "null")
+    async with s3.client() as owner:
+        await owner.delete_bucket_cors(Bucket=BUCKET)
 
 
 async def test_all_who_ask_first_for_a_file_get_it(

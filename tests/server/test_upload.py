@@ -366,6 +366,23 @@ async def test_files_of_a_removed_account_cannot_be_had_any_more_and_their_bytes
     assert kept(server) == []
 
 
+async def test_an_upload_whose_account_goes_meanwhile_is_refused_also_if_another_takes_the_name(
+    server: RunningServer, log_in: LogIn
+) -> None:
+    romeo = await log_in("romeo@localhost/orchard")
+    url, headers = await slot(romeo, "a.bin", 500_000)
+    reader, writer = await begin(server, url, headers, 500_000)
+    writer.write(bytes(300_000))
+    await until(lambda: bool(kept(server)))
+    await server.store.accounts.delete(JID.parse("romeo@localhost"))
+    await server.account("romeo")
+    writer.write(bytes(200_000))
+    async with asyncio.timeout(20):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 403")
+    writer.close()
+    assert kept(server) == []
+
+
 async def test_what_is_over_goes_also_if_nothing_can_be_swept(
     server: RunningServer, log_in: LogIn, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from xmpp_server.net.certificates import generate
+from xmpp_server.storage.errors import Unavailable
 from xmpp_server.util.http import Request, Route
 
 from .conftest import MakeServer
@@ -35,6 +36,10 @@ async def fail(request: Request) -> web.StreamResponse:
     raise RuntimeError("a bug")
 
 
+async def lack(request: Request) -> web.StreamResponse:
+    raise Unavailable("the database is away")
+
+
 async def wait(request: Request) -> web.StreamResponse:
     response = web.StreamResponse()
     await response.prepare(request)
@@ -54,6 +59,7 @@ def url(server: RunningServer, path: str, scheme: str = "http") -> str:
     for route in (
         Route("/echo/", {"GET": echo, "POST": echo}, below=True, cross_origin=("Content-Type",)),
         Route("/fail", {"GET": fail}),
+        Route("/lack", {"GET": lack}),
         Route("/wait", {"GET": wait}),
     ):
         found = server.app.core.http.find("", route.path)
@@ -83,6 +89,8 @@ async def test_what_is_not_there_is_said(server: RunningServer, client: aiohttp.
         assert (response.status, response.headers["Allow"]) == (405, "GET, POST, HEAD, OPTIONS")
     async with client.get(url(server, "/fail")) as response:
         assert (response.status, await response.text()) == (500, "Something went wrong here.\n")
+    async with client.get(url(server, "/lack")) as response:
+        assert response.status == 503
     async with client.head(url(server, "/echo/")) as response:
         assert (response.status, await response.read()) == (200, b"")
 

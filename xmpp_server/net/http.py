@@ -21,6 +21,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from xmpp_server.storage.errors import Unavailable
 from xmpp_server.util.http import Request, Routes, text
 from xmpp_server.util.limits import Places, address_key
 from xmpp_server.util.tasks import run_eagerly
@@ -96,11 +97,12 @@ class HTTPServer:
         except (web.HTTPException, asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:
-            _log.error("request_failed", method=request.method, exc_info=error)
+            away = isinstance(error, Unavailable)  # no bug: the database may be there for the next request
+            _log.error("request_failed", method=request.method, reason=str(error), exc_info=None if away else error)
             if request.writer.output_size:  # the answer has begun: its end is missing, and the client has to see that
                 request.protocol.force_close()
                 raise ConnectionResetError from error
-            return text(500, "Something went wrong here.")
+            return text(503, "Try again soon.") if away else text(500, "Something went wrong here.")
         finally:
             if places is not None and request.key:
                 places.leave(request.key)

@@ -41,8 +41,7 @@ async def publications(world: World, size: int) -> None:
     await engine.create(SERVICE, name, by=admin)
     jids = [JID.parse(f"s{number}@remote.example") for number in range(size)]
     for start in range(0, size, 1000):
-        there: dict[JID, Subscription | None] = {jid: Subscription(jid, "x") for jid in jids[start : start + 1000]}
-        change = Relations(there, most=10**6)
+        change = Relations([Subscription(jid, "x") for jid in jids[start : start + 1000]], most=10**6)
         await engine.store.relate(SERVICE, name, admin, lambda row, change=change: change)  # type: ignore[misc]
     times = max(1, min(2_000, NOTIFICATIONS // size))
     longest, ends = 0.0, False

@@ -42,7 +42,7 @@ async def crowd(world: World, size: int) -> None:
     jids = [JID.parse(f"s{number}@remote.example") for number in range(size)]
 
     def change(*some: JID) -> Relations:
-        return Relations({jid: Subscription(jid, "x") for jid in some}, most=10**6)
+        return Relations([Subscription(jid, "x") for jid in some], most=10**6)
 
     for start in range(0, size, 1000):
         some = jids[start : start + 1000]
@@ -191,7 +191,7 @@ async def test_who_loses_the_right_to_publish_does_not_slip_through(world: World
     await affiliate(admin, "juliet@localhost", "publisher")
     store = service(world).engine.store
     removing = store.relate(
-        HOST, "news", JID.parse("juliet@localhost"), lambda row: Relations({}, {juliet.session.jid.bare: "none"})
+        HOST, "news", JID.parse("juliet@localhost"), lambda row: Relations((), {juliet.session.jid.bare: "none"})
     )
     answer = asyncio.ensure_future(publish(juliet, "news", "1", to=SERVICE))
     await removing
@@ -282,7 +282,7 @@ async def test_who_cannot_be_reached_for_good_is_subscribed_no_more(
         await create(admin, node)
     await crowd(world, 1)
     gone = JID.parse("s0@remote.example")
-    subscribed = Relations({gone: Subscription(gone, "x")}, most=9)
+    subscribed = Relations([Subscription(gone, "x")], most=9)
     await world.store.pubsub.relate(HOST, "other", gone, lambda row: subscribed)
     elsewhere = world.elsewhere()
     await publish(admin, "news", "1", to=SERVICE)

@@ -44,7 +44,7 @@ async def filled(world: World, size: int, state: str = "subscribed") -> Client:
     admin = await world.login("admin@localhost/desk")
     await create(admin)
     jids = [JID.parse(f"s{number:05}@remote.example") for number in range(size)]
-    change = Relations({jid: Subscription(jid, "x", state) for jid in jids}, dict.fromkeys(jids, "member"), most=10**6)
+    change = Relations([Subscription(jid, "x", state) for jid in jids], dict.fromkeys(jids, "member"), most=10**6)
     await world.store.pubsub.relate(HOST, "news", jids[0], lambda row: change)
     return admin
 

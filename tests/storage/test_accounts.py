@@ -127,9 +127,7 @@ async def test_a_deleted_account_leaves_no_row_in_any_table_and_others_keep_thei
             account, "n", [Item("1", b"", other)], account, lambda row, new=new: Storing(1, 0, False, new)
         )
         await store.pubsub.link(account, Links((("n", "n"),)))
-        await store.pubsub.relate(
-            account, "n", other, lambda row, one=subscription: Relations({one.jid: one}, {}, most=1)
-        )
+        await store.pubsub.relate(account, "n", other, lambda row, one=subscription: Relations([one], {}, most=1))
     await store.database.lazy.flush()
     before = await _owners(database_url)
     owned = {table for table, rows in before.items() if rows}

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -16,6 +18,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.storage.conftest import JULIET, ROMEO
 from tests.storage.raw import query, tables
+from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.migrate import MIGRATIONS, migrate
 from xmpp_server.storage.roster import RosterItem
 from xmpp_server.storage.schema import metadata
@@ -211,6 +214,29 @@ async def test_data_of_the_first_revision_is_read_by_the_newest_code(bare_url: s
     assert state.roster.items == {JULIET: RosterItem(JULIET, "J", "to", ask=True, groups=("a",), version=4)}
     assert state.newest == 1
     await store.close()
+
+
+async def test_subscriptions_of_before_stay_and_an_address_may_have_more(bare_url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__", "001[4-9]*", "00[2-9]*"))
+    await migrate(bare_url, folder)
+    values = "'pubsub.montague.example', 'n', 'juliet@capulet.example', '{}', '{}', ''"
+    put = f"INSERT INTO pubsub_subscriptions VALUES ({values})"
+    await query(bare_url, "INSERT INTO pubsub_nodes VALUES ('pubsub.montague.example', 'n', '{}', 0)")
+    await query(bare_url, put.format("a", "pending"))
+    await migrate(bare_url)
+    more = put.format("b", "subscribed")
+    await query(bare_url, more)
+    assert await query(bare_url, "SELECT jid, subid, state FROM pubsub_subscriptions ORDER BY subid") == [
+        (str(JULIET), "a", "pending"),
+        (str(JULIET), "b", "subscribed"),
+    ]
+    with pytest.raises((sqlite3.IntegrityError, asyncpg.UniqueViolationError)):
+        await query(bare_url, more)
+    store = await Store.open(bare_url)
+    assert await store.pubsub.delete(JID.parse("pubsub.montague.example"), "n")
+    await store.close()
+    assert await query(bare_url, "SELECT count(*) FROM pubsub_subscriptions") == [(0,)]
 
 
 async def test_a_config_for_developers_finds_the_same_migrations() -> None:

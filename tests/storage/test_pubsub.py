@@ -11,7 +11,7 @@ from xmpp_server.storage.errors import NoSuchAccount
 from xmpp_server.storage.pubsub import IDS, NewNode, NodeExists, NoSuchItem, OfSomebodyElse, Storing, TooManyNodes
 from xmpp_server.storage.pubsub_last_items import INTERESTS, SMALL, LastItem
 from xmpp_server.storage.pubsub_links import Links
-from xmpp_server.storage.pubsub_relations import NoSuchNode, Relations, TooManyRelations
+from xmpp_server.storage.pubsub_relations import BEHIND, NoSuchNode, Relations, TooManyRelations
 from xmpp_server.storage.pubsub_tables import Item, Subscription
 from xmpp_server.storage.roster import RosterItem
 from xmpp_server.storage.store import Store
@@ -140,11 +140,11 @@ async def test_many_who_publish_at_once_take_turns(store: Store, romeo: JID, dat
 
 async def test_a_change_sees_what_is_there_and_owners_are_always_seen(store: Store, romeo: JID) -> None:
     await store.pubsub.create(romeo, "n", new())
-    await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations({}, {JULIET: "member"}, 9))
-    before = await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations({}, {JULIET: "owner"}, 9))
+    await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations((), {JULIET: "member"}, 9))
+    before = await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations((), {JULIET: "owner"}, 9))
     assert before.affiliations == {romeo: "owner", JULIET: "member"}
     assert await store.pubsub.affiliates(romeo, "n") == sorted([(romeo, "owner"), (JULIET, "owner")], key=str)
-    await store.pubsub.relate(romeo, "n", romeo, lambda row: Relations({}, {romeo: "none"}))
+    await store.pubsub.relate(romeo, "n", romeo, lambda row: Relations((), {romeo: "none"}))
     assert await store.pubsub.affiliates(romeo, "n") == [(JULIET, "owner")]
     assert await store.pubsub.affiliations(romeo, JULIET) == [("n", "owner")]
     with pytest.raises(NoSuchNode):
@@ -153,7 +153,7 @@ async def test_a_change_sees_what_is_there_and_owners_are_always_seen(store: Sto
 
 async def test_subscriptions_and_affiliations_have_a_limit(store: Store, romeo: JID) -> None:
     def put(*subscriptions: Subscription) -> Relations:
-        return Relations({each.jid: each for each in subscriptions}, most=1)
+        return Relations(subscriptions, most=1)
 
     await store.pubsub.create(romeo, "n", new())
     await store.pubsub.relate(romeo, "n", JULIET, lambda row: put(Subscription(JULIET, "a")))
@@ -162,17 +162,17 @@ async def test_subscriptions_and_affiliations_have_a_limit(store: Store, romeo: 
     with pytest.raises(TooManyRelations):
         await store.pubsub.relate(romeo, "n", romeo, lambda row: put(Subscription(romeo, "b")))
     with pytest.raises(TooManyRelations):
-        await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations({}, {JULIET: "member"}, 1))
+        await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations((), {JULIET: "member"}, 1))
     assert await store.pubsub.subscriptions(romeo, JULIET) == [("n", pending)]
     assert await store.pubsub.pending(romeo, romeo) == ["n"]
     assert await store.pubsub.pending(romeo, JULIET) == []
-    await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations(dict.fromkeys(row.subscriptions)))
+    await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations([each.ended() for each in row.subscriptions]))
     assert await store.pubsub.count_subscribers(romeo, "n") == 0
 
 
 async def test_an_address_has_the_subscriptions_of_its_resources_alone(store: Store, romeo: JID) -> None:
     def put(jid: JID) -> Relations:
-        return Relations({jid: Subscription(jid, "x")}, most=9)
+        return Relations([Subscription(jid, "x")], most=9)
 
     await store.pubsub.create(romeo, "n", new())
     addresses = [JID.parse(text) for text in ("a@b", "a@b/c", "a@b/d", "a@b-c/d", "a@b.c", "a@b0")]
@@ -180,17 +180,88 @@ async def test_an_address_has_the_subscriptions_of_its_resources_alone(store: St
         await store.pubsub.relate(romeo, "n", jid.bare, lambda row, jid=jid: put(jid))  # type: ignore[misc]
     row = await store.pubsub.node(romeo, "n", addresses[0])
     assert row is not None
-    assert set(row.subscriptions) == set(addresses[:3])
+    assert {each.jid for each in row.subscriptions} == set(addresses[:3])
     assert [each.jid for _, each in await store.pubsub.subscriptions(romeo, addresses[0])] == addresses[:3]
     first = await store.pubsub.subscribers(romeo, "n", "", 4)
     rest = await store.pubsub.subscribers(romeo, "n", str(first[-1].jid), 4)
     assert {each.jid for each in (*first, *rest)} == set(addresses)
 
 
+async def test_an_address_has_several_subscriptions_which_end_one_by_one(store: Store, romeo: JID) -> None:
+    await store.pubsub.create(romeo, "n", new())
+    first, second = Subscription(JULIET, "a"), Subscription(JULIET, "b", "pending", b"{}")
+    await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations([first], most=1))
+    with pytest.raises(TooManyRelations):
+        await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations([second], most=1))
+    await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations([second], most=2))
+    row = await store.pubsub.node(romeo, "n", JULIET)
+    assert row is not None
+    assert row.subscriptions == [first, second]
+    assert await store.pubsub.subscriptions(romeo, JULIET) == [("n", first), ("n", second)]
+    assert await store.pubsub.waiting(romeo, "n", 9) == [second]
+    assert await store.pubsub.count_subscribers(romeo, "n") == 2
+    await store.pubsub.relate(
+        romeo, "n", JULIET, lambda row: Relations([first.ended(), Subscription(JULIET, "x").ended()])
+    )
+    assert await store.pubsub.subscriptions(romeo, JULIET) == [("n", second)]
+
+
+async def test_one_that_ends_leaves_its_room_to_another(store: Store, romeo: JID) -> None:
+    await store.pubsub.create(romeo, "n", new())
+    first, second = Subscription(JULIET, "a"), Subscription(JULIET, "b")
+    await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations([first], most=1))
+    await store.pubsub.relate(romeo, "n", JULIET, lambda row: Relations([second, first.ended()], most=1))
+    other = Subscription(romeo, "c")
+    with pytest.raises(TooManyRelations):
+        await store.pubsub.relate(romeo, "n", romeo, lambda row: Relations([other, first.ended()], most=1))
+    assert await store.pubsub.subscriptions(romeo, JULIET) == [("n", second)]
+
+
+async def several(store: Store, owner: JID) -> list[Subscription]:
+    """Subscriptions by address and SubID, three of each."""
+    await store.pubsub.create(owner, "n", new())
+    there = [Subscription(JID.parse(f"{name}@x.example"), f"{number}") for name in "abc" for number in range(3)]
+    for each in there[::-1]:
+        await store.pubsub.relate(owner, "n", each.jid, lambda row, each=each: Relations([each], most=99))  # type: ignore[misc]
+    return there
+
+
+@pytest.mark.parametrize("limit", [4, 5, 8, 9, 10])
+async def test_all_subscriptions_of_an_address_come_at_once(store: Store, romeo: JID, limit: int) -> None:
+    there = await several(store, romeo)
+    found: list[Subscription] = []
+    after = ""
+    while some := await store.pubsub.subscribers(romeo, "n", after, limit):
+        assert not {each.jid for each in some} & {each.jid for each in found}
+        found += some
+        after = str(some[-1].jid)
+    assert found == there
+
+
+async def test_a_page_may_begin_and_end_between_two_of_one_address(store: Store, romeo: JID) -> None:
+    there = await several(store, romeo)
+    for limit in (1, 2, 4):
+        found: list[Subscription] = []
+        place = ("", "")
+        while some := (await store.pubsub.subscribers_page(romeo, "n", place, None, limit))[0]:
+            found += some
+            place = (str(some[-1].jid), some[-1].subid)
+        assert found == there
+        place, found = ("", ""), []
+        while some := (await store.pubsub.subscribers_page(romeo, "n", None, place, limit))[0]:
+            found = [*some, *found]
+            place = (str(some[0].jid), some[0].subid)
+        assert found == there
+    behind = (str(there[0].jid), BEHIND)
+    assert await store.pubsub.subscribers_page(romeo, "n", behind, None, 2) == (there[3:5], 9)
+    before = (str(there[3].jid), "")
+    assert await store.pubsub.subscribers_page(romeo, "n", None, before, 2) == (there[1:3], 9)
+
+
 async def test_nodes_go_with_all_that_hangs_on_them_and_with_their_account(
     store: Store, romeo: JID, database_url: str
 ) -> None:
-    subscribed = Relations({JULIET: Subscription(JULIET, "a")}, most=1)
+    subscribed = Relations([Subscription(JULIET, "a")], most=1)
     for node in ("n", "m"):
         await publish(store, romeo, node, item("1"))
         await store.pubsub.relate(romeo, node, JULIET, lambda row: subscribed)

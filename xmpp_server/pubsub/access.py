@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,15 +45,21 @@ class Node:
         """The affiliation of a bare address; the account is the owner of its own nodes."""
         return "owner" if jid.bare == self.owner else self.row.affiliations.get(jid.bare, "none")
 
-    def subscription(self, jid: JID) -> Subscription | None:
-        """The subscription of exactly this address, if its lease has not ended."""
-        found = self.row.subscriptions.get(jid)
-        return None if found is None or SubscriptionOptions.of(found).has_expired(self.now) else found
+    def subscriptions(self, jid: JID) -> Sequence[Subscription]:
+        """The subscriptions of exactly this address whose lease has not ended."""
+        return [each for each in self.row.subscriptions if each.jid == jid and not self._has_expired(each)]
+
+    def over(self, jid: JID) -> Sequence[Subscription]:
+        """Those of exactly this address whose lease has ended."""
+        return [each for each in self.row.subscriptions if each.jid == jid and self._has_expired(each)]
+
+    def _has_expired(self, subscription: Subscription) -> bool:
+        return SubscriptionOptions.of(subscription).has_expired(self.now)
 
     def is_subscribed(self, jid: JID) -> bool:
         """Whether any resource of the bare address has a subscription that counts."""
-        here = [each for each in self.row.subscriptions if each.bare == jid.bare]
-        return any((found := self.subscription(each)) is not None and found.state == "subscribed" for each in here)
+        here = (each for each in self.row.subscriptions if each.jid.bare == jid.bare and each.state == "subscribed")
+        return any(not self._has_expired(each) for each in here)
 
     def reading_error(self, jid: JID, groups: Collection[str] | None) -> StanzaError | None:
         """Why this address may not read (§6.5.9), None: it may. `groups` as `Face.groups` has them."""

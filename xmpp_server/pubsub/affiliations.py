@@ -60,16 +60,14 @@ class Affiliations:
             row = await self._engine.store.relate(owner, name, jid, change)
         if after == affiliation:
             node = self._engine.found(owner, name, row)
-            for address, changed in _subscriptions(row, affiliation).items():
-                await self._approvals.tell(node, row.subscriptions[address], changed.state if changed else "none")
+            await self._approvals.tell(node, _subscriptions(row, affiliation))
         return after
 
 
-def _subscriptions(row: NodeRow, affiliation: str) -> dict[JID, Subscription | None]:
+def _subscriptions(row: NodeRow, affiliation: str) -> Sequence[Subscription]:
     """What an affiliation makes of the subscriptions of who gets it."""
     if affiliation == "outcast":
-        return dict.fromkeys(row.subscriptions)
+        return [each.ended() for each in row.subscriptions]
     if affiliation in ("owner", "publisher", "member"):
-        waiting = (each for each in row.subscriptions.values() if each.state == "pending")
-        return {each.jid: replace(each, state="subscribed") for each in waiting}
-    return {}
+        return [replace(each, state="subscribed") for each in row.subscriptions if each.state == "pending"]
+    return ()

@@ -79,20 +79,20 @@ class Approvals:
 
         def change(row: NodeRow) -> Relations:
             waits = _waiting(row, jid, form)
-            return Relations() if waits is None else Relations({jid: _decided(waits, state)})
+            return Relations() if waits is None else Relations([replace(waits, state=state)])
 
         with refusing():
             row = await self._engine.store.relate(owner, name, jid.bare, change)
         if (waited := _waiting(row, jid, form)) is not None:
-            await self.tell(self._engine.found(owner, name, row), waited, state)
+            await self.tell(self._engine.found(owner, name, row), [replace(waited, state=state)])
 
-    async def tell(self, node: Node, before: Subscription, state: str) -> None:
-        """An owner changed the state of a subscription: the subscriber hears of it (§12.14)."""
+    async def tell(self, node: Node, changed: Iterable[Subscription]) -> None:
+        """An owner changed the state of subscriptions: the subscribers hear of it (§12.14)."""
         notifications = self._engine.notifications
-        after = replace(before, state=state)
-        await notifications.tell_of_subscription(node.owner, node.name, after, [before.jid])
-        if state == "subscribed":
-            await notifications.tell_last(node, before.jid)
+        for each in changed:
+            await notifications.tell_of_subscription(node.owner, node.name, each, [each.jid])
+            if each.state == "subscribed":
+                await notifications.tell_last(node, each.jid)
 
     async def command(self, owner: JID, command: Element, by: JID) -> Element:
         """The ad-hoc command by which an owner asks for what waits (§8.7)."""
@@ -112,11 +112,5 @@ class Approvals:
 
 def _waiting(row: NodeRow, jid: JID, form: Form) -> Subscription | None:
     """The subscription that the form is about, if it still waits."""
-    found = row.subscriptions.get(jid)
-    if found is None or found.state != "pending" or form.text("pubsub#subid", found.subid) != found.subid:
-        return None
-    return found
-
-
-def _decided(waiting: Subscription, state: str) -> Subscription | None:
-    return replace(waiting, state=state) if state == "subscribed" else None
+    waiting = (each for each in row.subscriptions if each.jid == jid and each.state == "pending")
+    return next((each for each in waiting if form.text("pubsub#subid", each.subid) == each.subid), None)

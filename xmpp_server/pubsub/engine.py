@@ -113,7 +113,7 @@ class Engine:
         related = dict(await self.store.affiliations(owner, by.bare))
 
         def shown(name: str, config: NodeConfig) -> bool:
-            row = NodeRow(b"", {by.bare: related[name]} if name in related else {}, {})
+            row = NodeRow(b"", {by.bare: related[name]} if name in related else {})
             error = Node(owner, name, config, row, 0).reading_error(by, groups)
             return error is None or (config.access_model == "authorize" and error.condition == "not-authorized")
 
@@ -126,7 +126,7 @@ class Engine:
         name = name or secrets.token_hex(8)
         config = self._configured(self.face.default(name), form)
         new = self._new(config, owner, by)
-        node = self.found(owner, _name(name), NodeRow(new.config, {new.creator: "owner"}, {}))
+        node = self.found(owner, _name(name), NodeRow(new.config, {new.creator: "owner"}))
         async with self.collections.changing(owner) as graph:
             links = await self.collections.planned(graph, node, form, by)
             with refusing():

@@ -17,7 +17,6 @@ from hashlib import blake2b
 from typing import Final
 
 import structlog
-from msgspec.structs import replace
 
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.delay import delay
@@ -72,7 +71,7 @@ class Notifications:
         self,
         node: Node,
         event: Element,
-        receivers: Sequence[JID] | None = None,
+        receivers: Collection[JID] | None = None,
         *,
         through: str = "",
         wants: Wants | None = None,
@@ -116,7 +115,7 @@ class Notifications:
         config = self._face.effective(last.node, NodeConfig.of(last.config))
         if config.send_last_published_item != "on_sub_and_presence" or not config.deliver_notifications:
             return
-        row = NodeRow(last.config, {viewer.bare: last.affiliation}, {})
+        row = NodeRow(last.config, {viewer.bare: last.affiliation})
         node = Node(last.owner, last.node, config, row, time.time_ns() // 1000)
         if node.reading_error(viewer, last.groups) is not None:
             return
@@ -144,21 +143,20 @@ class Notifications:
 
     async def receivers(
         self, owner: JID, name: str, *, pending: bool = False, wants: Wants | None = None
-    ) -> Sequence[JID]:
+    ) -> Collection[JID]:
         """Who is told of a node: subscribers as they want it, which `wants` can restrict, and followers who have no
         subscription; with `pending` also those who wait for approval (§8.4.2)."""
-        found: list[JID] = []
+        found: dict[JID, None] = {}  # an address is told once, however many subscriptions it has (§6.1.6)
         row = await self._store.node(owner, name, owner)
         if row is None:
             return found
-        related = NodeRow(row.config, dict(await self._store.affiliates(owner, name)), {})
+        related = NodeRow(row.config, dict(await self._store.affiliates(owner, name)))
         after = ""
         while page := await self._store.subscribers(owner, name, after, _PAGE):
             after = str(page[-1].jid)
-            subscribed = NodeRow(row.config, related.affiliations, {each.jid: each for each in page})
-            node = self._node(owner, name, subscribed)
+            node = self._node(owner, name, NodeRow(row.config, related.affiliations, page))
             asked = [each for each in page if pending or each.state == "subscribed"]
-            found += await self._willing(node, asked, wants)
+            found |= dict.fromkeys([each.jid for each in await self._willing(node, asked, wants)])
         followers = await self._face.followers(owner, name)
         if not followers:
             return found
@@ -179,42 +177,40 @@ class Notifications:
 
     async def _willing(
         self, node: Node, subscriptions: Sequence[Subscription], wants: Wants | None = None
-    ) -> Sequence[JID]:
-        """Those who may know, and want to now. Subscriptions whose lease has ended, or whose subscriber has lost his
-        place in the owner's roster (XEP-0163 §7.1), end by this."""
-        options = {each.jid: SubscriptionOptions.of(each) for each in subscriptions}
-        over = [jid for jid, each in options.items() if each.has_expired(node.now)]
-        groups = await self._groups(node, options)
-        pending = {each.jid for each in subscriptions if each.state == "pending"}
-        barred = {j for j in options.keys() - pending if node.reading_error(j, groups.get(j.bare)) is not None}
+    ) -> Sequence[Subscription]:
+        """Those of who may know, and wants to now. Subscriptions whose lease has ended, or whose subscriber has lost
+        his place in the owner's roster (XEP-0163 §7.1), end by this."""
+        jids = [each.jid for each in subscriptions]
+        groups = await self._groups(node, jids)
+        read = [each for each in subscriptions if each.state != "pending"]
+        barred = {each.jid for each in read if node.reading_error(each.jid, groups.get(each.jid.bare)) is not None}
+        blocked = await self._face.blocked(node.owner, jids)
+        out = barred.union(blocked)
+        able = [(each, SubscriptionOptions.of(each)) for each in subscriptions]
+        over = [each for each, options in able if options.has_expired(node.now)]
         if node.asks_roster:
-            over += [jid for jid in barred if node.affiliation(jid) == "none"]
-        blocked = await self._face.blocked(node.owner, options)
+            over += [each for each in read if each.jid in barred and node.affiliation(each.jid) == "none"]
         if over:
             keep(self._end(node, over, blocked), "subscriptions that are over")
-        out = barred.union(over, blocked)
-        able = [jid for jid, each in options.items() if each.deliver and jid not in out]
+            gone = set(over)
+            able = [each for each in able if each[0] not in gone]
+        able = [each for each in able if each[1].deliver and each[0].jid not in out]
         if wants is not None:
-            able = [jid for jid in able if wants(options[jid])]
-        by_presence = [jid for jid in able if node.config.presence_based_delivery or options[jid].shows]
-        if not by_presence:
-            return able
-        shows = await self._face.shows(node.owner, by_presence)
-        away = {jid for jid in by_presence if not _is_among(shows[jid], options[jid].shows)}
-        return [jid for jid in able if jid not in away]
+            able = [each for each in able if wants(each[1])]
+        by_presence = [each.jid for each, options in able if node.config.presence_based_delivery or options.shows]
+        shows = await self._face.shows(node.owner, by_presence) if by_presence else {}
+        return [each for each, options in able if each.jid not in shows or _is_among(shows[each.jid], options.shows)]
 
     async def _groups(self, node: Node, jids: Iterable[JID]) -> Mapping[JID, Collection[str] | None]:
         return await self._face.groups(node.owner, [jid.bare for jid in jids]) if node.asks_roster else {}
 
-    async def _end(self, node: Node, over: Iterable[JID], blocked: Collection[JID]) -> None:
+    async def _end(self, node: Node, over: Iterable[Subscription], blocked: Collection[JID]) -> None:
         """The subscribers hear of it (XEP-0060 §12.14), but for those who are blocked."""
-        for jid in over:
-            subscription = node.row.subscriptions[jid]
+        for each in over:
             with suppress(NoSuchNode):
-                row = await self._store.relate(node.owner, node.name, jid.bare, partial(_ending, subscription))
-                if row.subscriptions.get(jid) == subscription and jid not in blocked:
-                    gone = replace(subscription, state="none")
-                    await self.tell_of_subscription(node.owner, node.name, gone, [jid])
+                row = await self._store.relate(node.owner, node.name, each.jid.bare, partial(_ending, each))
+                if each in row.subscriptions and each.jid not in blocked:
+                    await self.tell_of_subscription(node.owner, node.name, each.ended(), [each.jid])
 
     def _node(self, owner: JID, name: str, row: NodeRow) -> Node:
         config = self._face.effective(name, NodeConfig.of(row.config))
@@ -247,10 +243,11 @@ class Notifications:
         """Who cannot be reached for good is subscribed no more, to the node that the notification was of."""
         if (type != "cancel" and condition != "gone") or condition == "remote-server-not-found":
             return
-        for name, subscription in await self._store.subscriptions(owner, receiver.bare):
-            if subscription.jid == receiver and id.startswith(f"{_mark(name)}-"):
+        there = await self._store.subscriptions(owner, receiver.bare)
+        for name in dict.fromkeys(name for name, each in there if each.jid == receiver):
+            if id.startswith(f"{_mark(name)}-"):
                 with suppress(NoSuchNode):
-                    await self._store.relate(owner, name, receiver.bare, lambda _: Relations({receiver: None}))
+                    await self._store.relate(owner, name, receiver.bare, partial(_leaving, receiver))
 
     async def _enqueue(self, owner: JID, name: str, job: Job) -> None:
         key = (owner, name)
@@ -277,8 +274,11 @@ class Notifications:
 
 def _ending(subscription: Subscription, row: NodeRow) -> Relations:
     """One that was made anew meanwhile, or prolonged, is another and stays."""
-    jid = subscription.jid
-    return Relations({jid: None} if row.subscriptions.get(jid) == subscription else {})
+    return Relations([subscription.ended()] if subscription in row.subscriptions else ())
+
+
+def _leaving(jid: JID, row: NodeRow) -> Relations:
+    return Relations([each.ended() for each in row.subscriptions if each.jid == jid])
 
 
 def _mark(name: str) -> str:

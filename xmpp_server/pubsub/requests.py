@@ -259,9 +259,9 @@ class Requests:
         name, failed = _node(action), []
         wanted = {_jid(child): child.get("subscription") for child in action if child.name == "subscription"}
         for jid, state in wanted.items():
-            before = await self._subscribing.set(owner, name, jid, state, by) if state else ""
-            if state and state not in ("none", "subscribed"):
-                failed.append(_subscription(OWNER, Subscription(jid, "", before)))
+            if state:
+                unchanged = await self._subscribing.set(owner, name, jid, state, by)
+                failed += [_subscription(OWNER, each) for each in unchanged]
         _expect_none(failed, "subscriptions", name)
 
     async def _affiliated(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:

@@ -11,7 +11,7 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.forms import Form, FormKind
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.rsm import Page, PageRequest
-from xmpp_server.storage.pubsub_relations import Relations
+from xmpp_server.storage.pubsub_relations import BEHIND, Relations
 from xmpp_server.storage.pubsub_tables import NodeRow, Subscription
 
 from . import options, pages
@@ -46,23 +46,24 @@ class Subscriptions:
             raise refuse("bad-request", "invalid-jid")
         node = await self._engine.node(owner, name, by)
         groups = await self._engine.face.groups(owner, [by.bare]) if node.asks_roster else {}
-        made = Subscription(jid, secrets.token_hex(8))
+        new = made = Subscription(jid, secrets.token_hex(8))
 
         def change(row: NodeRow) -> Relations:
             nonlocal made
             here = self._engine.found(owner, name, row)
             if not here.config.subscribe:
                 raise unsupported("subscribe")
-            before = here.subscription(jid)
+            kept, over = here.subscriptions(jid), here.over(jid)
             state = _state(here, by, here.reading_error(by, groups.get(by.bare)))
-            if state == "pending" and before is not None:
+            if state == "pending" and kept:
                 raise refuse("not-authorized", "pending-subscription")
-            if before is None and len(row.subscriptions.keys() - {jid}) >= _RESOURCES:
+            if not kept and len(row.subscriptions) - len(over) >= _RESOURCES:
                 raise refuse("policy-violation", "too-many-subscriptions")
-            made = replace(before or made, state=state)
+            changed = [replace(each, state=state) for each in kept or [new]]
             if wanted is not None:
-                made = self._with_options(here, made, wanted)
-            return Relations({jid: made}, most=self._most)
+                changed = [self._with_options(here, each, wanted) for each in changed]
+            made = changed[0]
+            return Relations([*changed, *(each.ended() for each in over)], most=self._most)
 
         with refusing():
             was = self._engine.found(owner, name, await self._engine.store.relate(owner, name, by.bare, change))
@@ -70,7 +71,7 @@ class Subscriptions:
             await self._approvals.ask(was, [made], was.owners)
         else:
             await self._engine.notifications.tell_last(was, jid)
-            if was.config.notify_sub and was.subscription(jid) is None:
+            if was.config.notify_sub and made.subid == new.subid:
                 await self._engine.notifications.tell_of_subscription(owner, name, made, was.owners)
         return made
 
@@ -79,12 +80,11 @@ class Subscriptions:
         node = await self._engine.node(owner, name, by)
         if jid.bare != by.bare:
             raise refuse("forbidden")
-        before = _existing(node, jid, "cancel")
+        gone = [each.ended() for each in _existing(node, jid, "cancel")]
         with refusing():
-            await self._engine.store.relate(owner, name, by.bare, lambda _: Relations({jid: None}))
+            await self._engine.store.relate(owner, name, by.bare, lambda _: Relations(gone))
         if node.config.notify_sub:
-            gone = replace(before, state="none")
-            await self._engine.notifications.tell_of_subscription(owner, name, gone, node.owners)
+            await self._engine.notifications.tell_of_subscription(owner, name, gone[0], node.owners)
 
     # -- options (§6.3, §6.4)
 
@@ -98,7 +98,7 @@ class Subscriptions:
         node = await self._engine.node(owner, name, by)
         if jid.bare != by.bare:
             raise refuse("forbidden")
-        return self.form_of(node, _existing(node, jid, "modify"))
+        return self.form_of(node, _existing(node, jid, "modify")[0])
 
     async def configure(self, owner: JID, name: str, jid: JID, submitted: Form, by: JID) -> None:
         """Other options for a subscription."""
@@ -108,8 +108,7 @@ class Subscriptions:
 
         def change(row: NodeRow) -> Relations:
             node = self._engine.found(owner, name, row)
-            before = _existing(node, jid, "modify")
-            return Relations({jid: self._with_options(node, before, submitted)})
+            return Relations([self._with_options(node, each, submitted) for each in _existing(node, jid, "modify")])
 
         with refusing():
             await self._engine.store.relate(owner, name, by.bare, change)
@@ -136,29 +135,33 @@ class Subscriptions:
     async def at(self, owner: JID, name: str, by: JID, page: PageRequest) -> tuple[Sequence[Subscription], Page | None]:
         """A page by address of the subscriptions at a node, without those that wait for approval (§8.8.1)."""
         await self._engine.owned(owner, name, by)
-        found, count = await self._engine.store.subscribers_page(owner, name, *pages.bounds(page))
+        after, before, limit = pages.bounds(page)
+        edges = (None if after is None else (after, BEHIND), None if before is None else (before, ""))
+        found, count = await self._engine.store.subscribers_page(owner, name, *edges, limit)
         return found, pages.said([str(each.jid) for each in found], count, page)
 
-    async def set(self, owner: JID, name: str, jid: JID, state: str, by: JID) -> str:
-        """An owner gives an address a subscription, or ends it (§8.8.2); its state before. A state that does not exist
-        leaves it as it is, which the caller sees by what is returned."""
+    async def set(self, owner: JID, name: str, jid: JID, state: str, by: JID) -> Sequence[Subscription]:
+        """An owner gives an address a subscription, or ends it (§8.8.2); those that cannot be changed so, as they
+        are."""
         await self._engine.owned(owner, name, by)
+        new = Subscription(jid, secrets.token_hex(8), "none")
+        changed: Sequence[Subscription] = ()
+        failed: Sequence[Subscription] = ()
 
         def change(row: NodeRow) -> Relations:
+            nonlocal changed, failed
+            here = self._engine.found(owner, name, row)
+            before = here.subscriptions(jid) or [new]
             if state not in ("none", "subscribed"):
+                failed = before
                 return Relations()
-            before = row.subscriptions.get(jid) or Subscription(jid, secrets.token_hex(8))
-            return Relations({jid: replace(before, state=state) if state != "none" else None}, most=self._most)
+            changed = [replace(each, state=state) for each in before if each.state != state]
+            return Relations([*changed, *(each.ended() for each in here.over(jid))], most=self._most)
 
         with refusing():
             row = await self._engine.store.relate(owner, name, jid.bare, change)
-        was = self._engine.found(owner, name, row)
-        before = was.subscription(jid)
-        if before is None:
-            before = Subscription(jid, "", "none")
-        if state in ("none", "subscribed") and state != before.state:
-            await self._approvals.tell(was, before, state)
-        return before.state
+        await self._approvals.tell(self._engine.found(owner, name, row), changed)
+        return failed
 
 
 def _state(node: Node, by: JID, error: StanzaError | None) -> str:
@@ -170,8 +173,8 @@ def _state(node: Node, by: JID, error: StanzaError | None) -> str:
     raise error
 
 
-def _existing(node: Node, jid: JID, type: str) -> Subscription:
-    found = node.subscription(jid)
-    if found is None:
+def _existing(node: Node, jid: JID, type: str) -> Sequence[Subscription]:
+    found = node.subscriptions(jid)
+    if not found:
         raise refuse("unexpected-request", "not-subscribed", type=type)
     return found

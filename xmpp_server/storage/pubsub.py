@@ -192,7 +192,7 @@ class PubSub(NodeRelations, NodeLinks):
                 if storing.create is None:
                     raise NoSuchNode(node)
                 await _create(transaction, owner, node, storing.create)
-                related = NodeRow(storing.create.config, {storing.create.creator: "owner"}, {})
+                related = NodeRow(storing.create.config, {storing.create.creator: "owner"})
             elif storing.own and await _any_of_others(transaction, place, [item.id for item in new], by):
                 raise OfSomebodyElse(node)
             if storing.keep and new:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, delete, exists, func, or_, select
+from sqlalchemy import bindparam, delete, exists, func, or_, select, tuple_
 
 from xmpp_server.protocol.jid import JID
 from xmpp_server.storage.database import Database
@@ -27,37 +27,42 @@ LOCK: Final = Statement(select(nodes.c.config, nodes.c.last).where(of_node(nodes
 
 # All resources of a bare address, and what is alphabetically between: "a@b-c/d" too, which the reader leaves out.
 _has_bare = (subscriptions.c.jid >= bindparam("bare"), subscriptions.c.jid < bindparam("behind"))
-_SUBSCRIPTIONS: Final = Statement(select(*SUBSCRIPTION).where(of_node(subscriptions), *_has_bare))
+_by_address = (subscriptions.c.jid, subscriptions.c.subid)
+_SUBSCRIPTIONS: Final = Statement(
+    select(*SUBSCRIPTION).where(of_node(subscriptions), *_has_bare).order_by(*_by_address)
+)
 _SUBSCRIBERS: Final = Statement(
     select(*SUBSCRIPTION)
     .where(of_node(subscriptions), subscriptions.c.jid > bindparam("after"))
-    .order_by(subscriptions.c.jid)
+    .order_by(*_by_address)
     .limit(bindparam("limit"))
 )
 _listed = (of_node(subscriptions), subscriptions.c.state != "pending")
 _LISTED: Final = Statement(
     select(*SUBSCRIPTION)
-    .where(*_listed, subscriptions.c.jid > bindparam("after"))
-    .order_by(subscriptions.c.jid)
+    .where(*_listed, tuple_(*_by_address) > tuple_(bindparam("after"), bindparam("after_subid")))
+    .order_by(*_by_address)
     .limit(bindparam("limit"))
 )
 _LISTED_BACK: Final = Statement(
     select(*SUBSCRIPTION)
-    .where(*_listed, subscriptions.c.jid < bindparam("before"))
-    .order_by(subscriptions.c.jid.desc())
+    .where(*_listed, tuple_(*_by_address) < tuple_(bindparam("before"), bindparam("before_subid")))
+    .order_by(*(column.desc() for column in _by_address))
     .limit(bindparam("limit"))
 )
 _COUNT_LISTED: Final = Statement(select(func.count()).select_from(subscriptions).where(*_listed))
 _WAITING: Final = Statement(
     select(*SUBSCRIPTION)
     .where(of_node(subscriptions), subscriptions.c.state == "pending")
-    .order_by(subscriptions.c.jid)
+    .order_by(*_by_address)
     .limit(bindparam("limit"))
 )
 _COUNT_SUBSCRIPTIONS: Final = Statement(select(func.count()).select_from(subscriptions).where(of_node(subscriptions)))
 _SUBSCRIBE: Final = upsert(subscriptions)
 _UNSUBSCRIBE: Final = Statement(
-    delete(subscriptions).where(of_node(subscriptions), subscriptions.c.jid == bindparam("jid"))
+    delete(subscriptions).where(
+        of_node(subscriptions), subscriptions.c.jid == bindparam("jid"), subscriptions.c.subid == bindparam("subid")
+    )
 )
 _SUBSCRIBED: Final = Statement(
     select(subscriptions.c.node, *SUBSCRIPTION).where(subscriptions.c.owner == bindparam("owner"), *_has_bare)
@@ -106,8 +111,11 @@ _AFFILIATED: Final = Statement(
 )
 
 
-_BEHIND: Final = "\U0010ffff"
-"""Behind every address."""
+BEHIND: Final = "\U0010ffff"
+"""Behind every address, and every SubID."""
+
+Place = tuple[str, str]
+"""Address and SubID, between which and the others a page of subscriptions begins or ends."""
 
 
 class NoSuchNode(Exception):  # noqa: N818
@@ -119,10 +127,10 @@ class TooManyRelations(Exception):  # noqa: N818
 
 
 class Relations(msgspec.Struct, frozen=True):
-    """What is to become of relations. None removes a subscription, `none` an affiliation; a node has at most `most` of
-    either."""
+    """What is to become of relations. A subscription in the state `none` ends, an affiliation `none` too; a node has at
+    most `most` of either."""
 
-    subscriptions: dict[JID, Subscription | None] = {}
+    subscriptions: Sequence[Subscription] = ()
     affiliations: dict[JID, str] = {}
     most: int = 0
 
@@ -144,25 +152,27 @@ class NodeRelations:
                 raise NoSuchNode(node)
             before = await with_relations(transaction, place, row[0], of)
             after = change(before)
-            if after.subscriptions.keys() - before.subscriptions.keys():
-                await _room(transaction, _COUNT_SUBSCRIPTIONS, place, after.most)
-            if after.affiliations.keys() - before.affiliations.keys():
-                await _room(transaction, _COUNT_AFFILIATIONS, place, after.most)
-            await _relate(transaction, place, after)
+            await _subscribe(transaction, place, before, after)
+            await _affiliate(transaction, place, before, after)
             return before
 
         return await self._database.write(work)
 
     async def subscribers(self, owner: JID, node: str, after: str, limit: int) -> Sequence[Subscription]:
-        """Subscriptions at a node by address, from the one after `after`."""
+        """So many subscriptions at a node by address, from the one after `after`, or some less: all that an address has
+        come at once. It has less than `limit`."""
         rows = await self._database.all(_SUBSCRIBERS, owner=str(owner), node=node, after=after, limit=limit)
-        return [Subscription.of(*row) for row in rows]
+        whole = len(rows)
+        if whole == limit:  # the last address may have more, and comes with the next ones
+            while whole and rows[whole - 1][0] == rows[-1][0]:
+                whole -= 1
+        return [Subscription.of(*row) for row in rows[:whole]]
 
     async def subscribers_page(
-        self, owner: JID, node: str, after: str | None, before: str | None, limit: int
+        self, owner: JID, node: str, after: Place | None, before: Place | None, limit: int
     ) -> tuple[Sequence[Subscription], int]:
-        """Subscriptions that do not wait for approval, by address, and how many there are: from the one after `after`,
-        or the last ones before `before`, where an empty text is behind all."""
+        """Subscriptions that do not wait for approval, by address and SubID, and how many there are: from the one after
+        `after`, or the last ones before `before`, where an empty address is behind all."""
         statements = (_COUNT_LISTED, _LISTED, _LISTED_BACK)
         rows, count = await self._page(statements, owner, node, after, before, limit)
         return [Subscription.of(*row) for row in rows], count
@@ -170,9 +180,10 @@ class NodeRelations:
     async def affiliates_page(
         self, owner: JID, node: str, after: str | None, before: str | None, limit: int
     ) -> tuple[Sequence[tuple[JID, str]], int]:
-        """Affiliations at a node, as `subscribers_page` has subscriptions."""
+        """Affiliations at a node by address, as `subscribers_page` has subscriptions."""
         statements = (_COUNT_AFFILIATIONS, _AFFILIATES_AFTER, _AFFILIATES_BEFORE)
-        rows, count = await self._page(statements, owner, node, after, before, limit)
+        first, last = (None if jid is None else (jid, "") for jid in (after, before))
+        rows, count = await self._page(statements, owner, node, first, last, limit)
         return [(JID.parse(jid), affiliation) for jid, affiliation in rows], count
 
     async def _page(
@@ -180,8 +191,8 @@ class NodeRelations:
         statements: tuple[Statement, Statement, Statement],
         owner: JID,
         node: str,
-        after: str | None,
-        before: str | None,
+        after: Place | None,
+        before: Place | None,
         limit: int,
     ) -> tuple[Sequence[Any], int]:
         count, forth, back = statements
@@ -191,8 +202,10 @@ class NodeRelations:
             counted = await transaction.one(count, **place)
             assert counted is not None
             if before is None or after is not None:
-                return await transaction.all(forth, **place, after=after or "", limit=limit), counted[0]
-            rows = await transaction.all(back, **place, before=before or _BEHIND, limit=limit)
+                jid, subid = after or ("", "")
+                return await transaction.all(forth, **place, after=jid, after_subid=subid, limit=limit), counted[0]
+            jid, subid = before
+            rows = await transaction.all(back, **place, before=jid or BEHIND, before_subid=subid, limit=limit)
             return rows[::-1], counted[0]
 
         return await self._database.read(work)
@@ -213,10 +226,11 @@ class NodeRelations:
         return [(JID.parse(jid), affiliation) for jid, affiliation in rows]
 
     async def subscriptions(self, owner: JID, jid: JID) -> Sequence[tuple[str, Subscription]]:
-        """Node and subscription of all resources of a bare address at all nodes of the owner."""
+        """Node and subscription of all resources of a bare address at all nodes of the owner, by node, address and
+        SubID."""
         rows = await self._database.all(_SUBSCRIBED, owner=str(owner), **_bare(jid))
-        found = [(row[0], Subscription.of(*row[1:])) for row in rows]
-        return sorted(((node, each) for node, each in found if each.jid.bare == jid), key=lambda each: each[0])
+        found = [(row[0], Subscription.of(*row[1:])) for row in sorted(rows, key=lambda row: tuple(row[:3]))]
+        return [(node, each) for node, each in found if each.jid.bare == jid]
 
     async def affiliations(self, owner: JID, jid: JID) -> Sequence[tuple[str, str]]:
         """Node and affiliation, for an address at all nodes of the owner."""
@@ -236,16 +250,25 @@ async def with_relations(transaction: Transaction, place: dict[str, str], config
     return NodeRow(
         config,
         {JID.parse(jid): affiliation for jid, affiliation in related},
-        {each.jid: each for each in found if each.jid.bare == of},
+        [each for each in found if each.jid.bare == of],
     )
 
 
-async def _relate(transaction: Transaction, place: dict[str, str], after: Relations) -> None:
-    for jid, subscription in after.subscriptions.items():
-        if subscription is None:
-            await transaction.run(_UNSUBSCRIBE, **place, jid=str(jid))
-        else:
-            await transaction.run(_SUBSCRIBE, **place, **msgspec.structs.asdict(subscription) | {"jid": str(jid)})
+async def _subscribe(transaction: Transaction, place: dict[str, str], before: NodeRow, after: Relations) -> None:
+    """Those that end leave room for others."""
+    for each in after.subscriptions:
+        if each.state == "none":
+            await transaction.run(_UNSUBSCRIBE, **place, jid=str(each.jid), subid=each.subid)
+    put = [each for each in after.subscriptions if each.state != "none"]
+    if {(each.jid, each.subid) for each in put} - {(each.jid, each.subid) for each in before.subscriptions}:
+        await _room(transaction, _COUNT_SUBSCRIPTIONS, place, after.most)
+    for each in put:
+        await transaction.run(_SUBSCRIBE, **place, **msgspec.structs.asdict(each) | {"jid": str(each.jid)})
+
+
+async def _affiliate(transaction: Transaction, place: dict[str, str], before: NodeRow, after: Relations) -> None:
+    if after.affiliations.keys() - before.affiliations.keys():
+        await _room(transaction, _COUNT_AFFILIATIONS, place, after.most)
     for jid, affiliation in after.affiliations.items():
         if affiliation == "none":
             await transaction.run(_UNAFFILIATE, **place, jid=str(jid))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import BigInteger, Column, ForeignKeyConstraint, Index, LargeBinary, Table, Text, and_, bindparam
 from sqlalchemy.dialects.postgresql import insert
 
@@ -47,7 +49,7 @@ subscriptions: Final = Table(
     metadata,
     *_of_node(),
     Column("jid", Address, primary_key=True),
-    Column("subid", Text, nullable=False),
+    Column("subid", Address, primary_key=True),
     Column("state", Text, nullable=False),
     Column("options", LargeBinary, nullable=False),
     Index("pubsub_subscriptions_by_subscriber", "owner", "jid"),
@@ -93,8 +95,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Subscription(msgspec.Struct, frozen=True, gc=False):
-    """`subid` tells a request to subscribe from a later one of the same address; `state` is subscribed or pending;
-    `options` are encoded by those who know them."""
+    """`subid` tells the subscription from others of the same address, also from earlier ones; `state` is subscribed or
+    pending, none of one that ends; `options` are encoded by those who know them."""
 
     jid: JID
     subid: str
@@ -106,6 +108,10 @@ class Subscription(msgspec.Struct, frozen=True, gc=False):
         """From the columns `SUBSCRIPTION`."""
         return Subscription(JID.parse(jid), subid, state, options)
 
+    def ended(self) -> Subscription:
+        """The same as it is to be, or was, ended."""
+        return replace(self, state="none")
+
 
 SUBSCRIPTION: Final = tuple(subscriptions.c[name] for name in Subscription.__struct_fields__)
 
@@ -116,7 +122,7 @@ class NodeRow(msgspec.Struct, frozen=True):
 
     config: bytes
     affiliations: dict[JID, str]
-    subscriptions: dict[JID, Subscription]
+    subscriptions: Sequence[Subscription] = ()
 
 
 def of_node(table: Table) -> Any:

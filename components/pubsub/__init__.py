@@ -21,7 +21,7 @@ from xmpp_server.pubsub.config import NodeConfig
 from xmpp_server.pubsub.engine import Engine
 from xmpp_server.pubsub.errors import NS, OWNER
 from xmpp_server.pubsub.face import Count
-from xmpp_server.pubsub.requests import COLLECTIONS, FEATURES, Requests
+from xmpp_server.pubsub.requests import COLLECTIONS, FEATURES, MULTI_SUBSCRIBE, Requests
 from xmpp_server.storage.database import Database
 from xmpp_server.storage.pubsub import PubSub
 from xmpp_server.storage.pubsub_tables import Item
@@ -44,6 +44,9 @@ class PubSubOptions(ComponentOptions, frozen=True):
     collections: bool = False
     """Whether nodes may hold other nodes, and be subscribed to with all that they hold (XEP-0248). No client that we
     know asks for it."""
+    multi_subscribe: bool = False
+    """Whether an address may have several subscriptions at a node, told apart by SubIDs (XEP-0060 §6.1.6). Clients that
+    subscribe again whenever they start pile them up then."""
 
 
 class ServiceFace:
@@ -62,6 +65,11 @@ class ServiceFace:
     def has_collections(self) -> bool:
         """As the operator likes."""
         return self.limits.collections
+
+    @property
+    def multi_subscribe(self) -> bool:
+        """As the operator likes."""
+        return self.limits.multi_subscribe
 
     def default(self, node: str) -> NodeConfig:
         """Open, with some items."""
@@ -164,6 +172,8 @@ class Service(Component):
         features = FEATURES | {COMMANDS, ns.DISCO_INFO, ns.DISCO_ITEMS}
         if self._face.has_collections:
             features |= COLLECTIONS
+        if self._face.multi_subscribe:
+            features |= MULTI_SUBSCRIBE
         return Info.of([Identity("pubsub", "service", name=self.title)], features).element()
 
     async def _items(self, asked: Element, sender: JID) -> Element:

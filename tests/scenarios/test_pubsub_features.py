@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from xmpp_server.modules.pep import PersonalEventing
-from xmpp_server.pubsub.requests import COLLECTIONS, FEATURES
+from xmpp_server.pubsub.requests import COLLECTIONS, FEATURES, MULTI_SUBSCRIBE
 
 from .conftest import MakeWorld
 from .pep import login_with, presence_with
@@ -64,28 +64,29 @@ async def advertised(stage: Stage) -> set[str]:
     return {var.removeprefix(NS).removeprefix("#") for var in found if var == NS or var.startswith(f"{NS}#")}
 
 
-async def raised(make_world: MakeWorld, face: str) -> Stage:
-    world = await make_world(WITH_COLLECTIONS)
+async def raised(make_world: MakeWorld, face: str, *, multi_subscribe: bool = False) -> Stage:
+    world = await make_world(f"{WITH_COLLECTIONS}multi_subscribe = {str(multi_subscribe).lower()}\n")
     to, owner = FACES[face]
     await world.subscribe("romeo@localhost", JULIET)
     return Stage(world, to, await world.login(owner), await world.login("juliet@localhost/balcony"))
 
 
 def _names() -> list[tuple[str, str]]:
-    by_face = {"service": FEATURES | COLLECTIONS, "account": PersonalEventing.account_features}
+    by_face = {"service": FEATURES | COLLECTIONS | MULTI_SUBSCRIBE, "account": PersonalEventing.account_features}
     return [(face, var.removeprefix(NS).removeprefix("#")) for face, found in by_face.items() for var in sorted(found)]
 
 
 @pytest.mark.parametrize(("face", "feature"), _names())
 async def test_the_feature_is_held(make_world: MakeWorld, face: str, feature: str) -> None:
-    stage = await raised(make_world, face)
+    stage = await raised(make_world, face, multi_subscribe=feature == "multi-subscribe")
     assert feature in TESTS, "no test shows it"
     await TESTS[feature](stage)
 
 
 @pytest.mark.parametrize("face", FACES)
 async def test_nothing_else_is_advertised(make_world: MakeWorld, face: str) -> None:
-    assert await advertised(await raised(make_world, face)) == {feature for at, feature in _names() if at == face}
+    stage = await raised(make_world, face, multi_subscribe=True)
+    assert await advertised(stage) == {feature for at, feature in _names() if at == face}
 
 
 # -- the tests
@@ -221,6 +222,20 @@ async def _subscriptions(stage: Stage) -> None:
     await ask(stage.owner, "set", f"<subscriptions node='n'>{entry}</subscriptions>", stage.to, OWNER)
     await stage.other.receives(f"<message><event xmlns='{EVENT}'><subscription subscription='none'/></event></message>")
     await publish(stage.owner, "n", "2", to=stage.to)
+    await stage.other.receives_nothing()
+
+
+@shows("multi-subscribe")
+async def _several_subscriptions(stage: Stage) -> None:
+    await create(stage.owner, "n", stage.to, access_model="open", send_last_published_item="never")
+    for _ in range(2):
+        await subscribe(stage.other, "n", stage.to)
+    first, second = (entry["subid"] for entry in await listed(stage.other, "<subscriptions/>", stage.to))
+    assert first != second
+    await publish(stage.owner, "n", "1", to=stage.to)
+    shim = "".join(f"<header name='SubID'>{subid}</header>" for subid in (first, second))
+    headers = f"<headers xmlns='http://jabber.org/protocol/shim'>{shim}</headers></message>"
+    await stage.other.receives(told("1", "n").replace("</message>", headers))
     await stage.other.receives_nothing()
 
 

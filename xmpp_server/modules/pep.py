@@ -113,6 +113,7 @@ class AccountFace:
     names_publishers = False
     knows_presence = True
     has_collections = False
+    multi_subscribe = False
 
     def __init__(self, host: Host, router: Router, accounts: Accounts, options: PersonalEventingOptions) -> None:
         self._host = host

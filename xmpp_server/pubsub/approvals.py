@@ -89,10 +89,11 @@ class Approvals:
     async def tell(self, node: Node, changed: Iterable[Subscription]) -> None:
         """An owner changed the state of subscriptions: the subscribers hear of it (§12.14)."""
         notifications = self._engine.notifications
-        for each in changed:
+        several = self._engine.face.multi_subscribe
+        for each in changed if several else {each.jid: each for each in changed}.values():
             await notifications.tell_of_subscription(node.owner, node.name, each, [each.jid])
             if each.state == "subscribed":
-                await notifications.tell_last(node, each.jid)
+                await notifications.tell_last(node, each.jid, each.subid)
 
     async def command(self, owner: JID, command: Element, by: JID) -> Element:
         """The ad-hoc command by which an owner asks for what waits (§8.7)."""

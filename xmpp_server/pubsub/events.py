@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from xmpp_server.protocol.element import Element, parse
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.stanza import Stanza
-from xmpp_server.storage.pubsub_tables import Item
+from xmpp_server.storage.pubsub_tables import Item, Subscription
 
 from .access import Node
 from .errors import EVENT
@@ -53,14 +53,22 @@ def linked(collection: str, what: str, node: str) -> Element:
     return Element(EVENT, "event", {}, [content])
 
 
-def headers(*values: tuple[str, str]) -> Element:
-    """What tells by which subscription a notification comes: names and values (XEP-0131)."""
-    return Element(_SHIM, "headers", {}, [Element(_SHIM, "header", {"name": name}, [value]) for name, value in values])
+def tells_of_items(event: Element) -> bool:
+    """Whether items were published or retracted, which alone differs by subscription (§12.16)."""
+    return any(each.name == "items" for each in event)
 
 
-def subscription_changed(node: str, jid: JID, state: str) -> Element:
+def headers(*values: tuple[str, str]) -> Sequence[Element]:
+    """What tells by which subscriptions a notification comes: names and values (XEP-0131); nothing without any."""
+    content = [Element(_SHIM, "header", {"name": name}, [value]) for name, value in values]
+    return [Element(_SHIM, "headers", {}, content)] if content else ()
+
+
+def subscription_changed(node: str, subscription: Subscription, *, subid: bool) -> Element:
     """A subscription has another state (§12.14)."""
-    attrs = {"node": node, "jid": str(jid), "subscription": state}
+    attrs = {"node": node, "jid": str(subscription.jid), "subscription": subscription.state}
+    if subid:
+        attrs["subid"] = subscription.subid
     return Element(EVENT, "event", {}, [Element(EVENT, "subscription", attrs)])
 
 

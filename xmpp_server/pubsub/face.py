@@ -59,6 +59,11 @@ class Face(Protocol):
         """Whether nodes may hold other nodes."""
         ...
 
+    @property
+    def multi_subscribe(self) -> bool:
+        """Whether an address may have several subscriptions at a node (XEP-0060 §6.1.6)."""
+        ...
+
     def default(self, node: str) -> NodeConfig:
         """The configuration of a node of this name which nobody configures."""
         ...

@@ -46,6 +46,8 @@ _WAITING: Final = 20
 """What may wait to be told of one node."""
 
 Job = Callable[[], Awaitable[None]]
+Receivers = Mapping[JID, Sequence[str]]
+"""With the SubIDs of the subscriptions by which each is told, where an address may have several."""
 Wants = Callable[[SubscriptionOptions], bool]
 
 
@@ -71,7 +73,7 @@ class Notifications:
         self,
         node: Node,
         event: Element,
-        receivers: Collection[JID] | None = None,
+        receivers: Receivers | None = None,
         *,
         through: str = "",
         wants: Wants | None = None,
@@ -81,17 +83,23 @@ class Notifications:
         (XEP-0248 §5.3.1)."""
         if not node.config.deliver_notifications:
             return
-        more = (events.headers(("Collection", through)),) if through else ()
-        stanza = events.message(node.owner, event, node.config.notification_type, *more)
+        more = (("Collection", through),) if through else ()
+        by_subid = self._face.multi_subscribe and events.tells_of_items(event)
+        headers = () if by_subid else events.headers(*more)
+        stanza = events.message(node.owner, event, node.config.notification_type, *headers)
         at = through or node.name
 
         async def job() -> None:
             to = await self.receivers(node.owner, at, wants=wants) if receivers is None else receivers
-            await self._give(at, stanza, to)
+
+            def headers_for(jid: JID) -> Sequence[Element]:  # §7.1.2.4, §7.2.2.2
+                return events.headers(*more, *(("SubID", subid) for subid in to[jid]))
+
+            await self._give(at, stanza, to, headers_for if by_subid else None)
 
         await self._enqueue(node.owner, at, job)
 
-    async def tell_last(self, node: Node, jid: JID) -> None:
+    async def tell_last(self, node: Node, jid: JID, subid: str = "") -> None:
         """The last item, to a new subscriber (§6.1.7)."""
         owner, name, config = node.owner, node.name, node.config
         if config.send_last_published_item == "never" or not config.deliver_notifications:
@@ -99,7 +107,7 @@ class Notifications:
 
         async def job() -> None:
             for item in await self._store.newest(owner, name):
-                await self._last(node, item, jid)
+                await self._last(node, item, jid, subid)
 
         await self._enqueue(owner, name, job)
 
@@ -128,25 +136,24 @@ class Notifications:
 
     async def tell_of_subscription(self, owner: JID, name: str, change: Subscription, to: Iterable[JID]) -> None:
         """A subscription has another state (§12.14): to the subscriber, or to owners."""
-        event = events.subscription_changed(name, change.jid, change.state)
+        event = events.subscription_changed(name, change, subid=self._face.multi_subscribe)
         await self._give(name, events.message(owner, event, "headline"), to)
 
-    async def _last(self, node: Node, item: Item, jid: JID) -> None:
+    async def _last(self, node: Node, item: Item, jid: JID, subid: str = "") -> None:
         if item.at < node.config.since(node.now):
             return
         event = events.published(node, [item], publisher=self._face.names_publishers)
         late = delay(node.owner, item.at)  # §6.1.7
-        stanza = events.message(node.owner, event, node.config.notification_type, late)
+        headers = events.headers(("SubID", subid)) if subid and self._face.multi_subscribe else ()
+        stanza = events.message(node.owner, event, node.config.notification_type, late, *headers)
         await self._give(node.name, stanza, [jid])
 
     # -- who is told
 
-    async def receivers(
-        self, owner: JID, name: str, *, pending: bool = False, wants: Wants | None = None
-    ) -> Collection[JID]:
+    async def receivers(self, owner: JID, name: str, *, pending: bool = False, wants: Wants | None = None) -> Receivers:
         """Who is told of a node: subscribers as they want it, which `wants` can restrict, and followers who have no
         subscription; with `pending` also those who wait for approval (§8.4.2)."""
-        found: dict[JID, None] = {}  # an address is told once, however many subscriptions it has (§6.1.6)
+        found: dict[JID, tuple[str, ...]] = {}  # an address is told once, however many subscriptions it has (§6.1.6)
         row = await self._store.node(owner, name, owner)
         if row is None:
             return found
@@ -156,7 +163,12 @@ class Notifications:
             after = str(page[-1].jid)
             node = self._node(owner, name, NodeRow(row.config, related.affiliations, page))
             asked = [each for each in page if pending or each.state == "subscribed"]
-            found |= dict.fromkeys([each.jid for each in await self._willing(node, asked, wants)])
+            willing = await self._willing(node, asked, wants)
+            if self._face.multi_subscribe:
+                for each in willing:
+                    found[each.jid] = (*found.get(each.jid, ()), each.subid)
+            else:
+                found |= dict.fromkeys([each.jid for each in willing], ())
         followers = await self._face.followers(owner, name)
         if not followers:
             return found
@@ -165,7 +177,7 @@ class Notifications:
         followers = [jid for jid in followers if node.reading_error(jid, groups.get(jid.bare)) is None]
         # XEP-0163 §4.3.3: instead of the bare address its clients, where it is known which of them want it
         instead = {*followers, *(jid.bare for jid in followers)}
-        return [jid for jid in found if jid not in instead] + followers
+        return {jid: subids for jid, subids in found.items() if jid not in instead} | dict.fromkeys(followers, ())
 
     async def recheck(self, owner: JID, jid: JID) -> None:
         """This bare address has lost its place in the owner's roster: its subscriptions end where it may read no more
@@ -218,14 +230,21 @@ class Notifications:
 
     # -- how
 
-    async def _give(self, name: str, stanza: Stanza, receivers: Iterable[JID]) -> None:
-        """The same to all. What one's server refuses stops nobody."""
+    async def _give(
+        self,
+        name: str,
+        stanza: Stanza,
+        receivers: Iterable[JID],
+        headers: Callable[[JID], Sequence[Element]] | None = None,
+    ) -> None:
+        """The same to all, but for what is at its end for each. What one's server refuses stops nobody."""
         owner = stanza.sender
         assert owner is not None
         stanza = stanza.stamped(id=f"{_mark(name)}-{secrets.token_hex(8)}")
         for number, receiver in enumerate(receivers, 1):
+            told = stanza.stamped(to=receiver)
             try:
-                await self._face.send(stanza.stamped(to=receiver))
+                await self._face.send(told if headers is None else told.with_child(*headers(receiver)))
             except StanzaError as error:
                 await self._refused(owner, stanza.id, receiver, error.type, error.condition)
             finally:

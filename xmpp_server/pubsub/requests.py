@@ -1,8 +1,8 @@
 """The requests of XEP-0060 as they come on the wire, for both faces.
 
-A subscription has no SubID, for an address has one at a node.
+A subscription shows its SubID where an address may have several at a node, and nowhere else.
 
-XEP: 0060 (1.30.0) partial: without several subscriptions of one address, digests, bodies, subscriptions till offline
+XEP: 0060 (1.30.0) partial: without digests, bodies, subscriptions till offline
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ FEATURES: Final = frozenset(
 )
 COLLECTIONS: Final = frozenset({f"{NS}#collections", f"{NS}#multi-collections"})
 """Where the face has them."""
+MULTI_SUBSCRIBE: Final = frozenset({f"{NS}#multi-subscribe"})
+"""Where the face lets an address have several subscriptions."""
 
 _Handler = Callable[[JID, JID, Element, Element], Awaitable[Element | None]]
 """Takes owner, asker, the action and the `<pubsub/>` that it stands in."""
@@ -161,6 +163,7 @@ class Requests:
         else:
             most = _number(action.get("max_items"))
             node, found, page = await self._engine.page(owner, name, PageRequest.parse(pubsub), most, by)
+        self._subscribing.expect_subid(node, by, action.get("subid"))
         elements = [item_element(NS, node, item, publisher=publisher) for item in found]
         return _paged(_answer(NS, "items", {"node": name}, *elements), page)
 
@@ -172,7 +175,7 @@ class Requests:
             raise refuse("bad-request")  # §6.3.7
         form = _form(wanted, SUBSCRIBE_OPTIONS)
         made = await self._subscribing.subscribe(owner, name, _jid(action), by, form)
-        answer = Element(NS, "pubsub", {}, [_subscription(NS, made, name)])
+        answer = Element(NS, "pubsub", {}, [self._entry(NS, made, name)])
         if form is None:
             return answer
         node = await self._engine.node(owner, name, by)
@@ -181,18 +184,19 @@ class Requests:
 
     async def _unsubscribe(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
         name, jid = _node(action), _jid(action)
-        await self._subscribing.unsubscribe(owner, name, jid, by)
-        return Element(NS, "pubsub", {}, [_subscription(NS, Subscription(jid, "", "none"), name)])
+        ended = await self._subscribing.unsubscribe(owner, name, jid, by, action.get("subid"))
+        return Element(NS, "pubsub", {}, [self._entry(NS, ended, name)])
 
     async def _options(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
         name, jid = _node(action), _jid(action)
-        form = await self._subscribing.options(owner, name, jid, by)
-        return _answer(NS, "options", {"node": name, "jid": str(jid)}, form.element())
+        found, form = await self._subscribing.options(owner, name, jid, by, action.get("subid"))
+        return _answer(NS, "options", {"node": name, "jid": str(jid)} | self._subid(found), form.element())
 
     async def _set_options(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
         submitted = _submitted(action)
         if submitted is not None:
-            await self._subscribing.configure(owner, _node(action), _jid(action), submitted, by)
+            subid = action.get("subid")
+            await self._subscribing.configure(owner, _node(action), _jid(action), submitted, by, subid)
 
     async def _default_options(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
         name = action.get("node")
@@ -202,7 +206,7 @@ class Requests:
     async def _subscriptions(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
         name = action.get("node")
         found = await self._subscribing.of(owner, name, by.bare)
-        named = [(f"{node} {each.jid}", _subscription(NS, each, node)) for node, each in found]
+        named = [(f"{node} {each.jid} {each.subid}", self._entry(NS, each, node)) for node, each in found]
         listed, page = pages.listed(named, PageRequest.parse(pubsub))
         return _paged(_answer(NS, "subscriptions", {"node": name} if name else {}, *listed), page)
 
@@ -212,6 +216,16 @@ class Requests:
         named = [(node, Element(NS, "affiliation", {"node": node, "affiliation": each})) for node, each in found]
         listed, page = pages.listed(named, PageRequest.parse(pubsub))
         return _paged(_answer(NS, "affiliations", {"node": name} if name else {}, *listed), page)
+
+    def _entry(self, ns: str, subscription: Subscription, node: str = "") -> Element:
+        attrs = {"node": node} if node else {}
+        attrs |= {"jid": str(subscription.jid), "subscription": subscription.state}
+        return Element(ns, "subscription", attrs | self._subid(subscription))
+
+    def _subid(self, subscription: Subscription) -> dict[str, str]:
+        """What tells it from others of its address, where there may be others (§6.1.6)."""
+        named = self._engine.face.multi_subscribe and subscription.subid
+        return {"subid": subscription.subid} if named else {}
 
     # -- for owners (§8)
 
@@ -252,16 +266,17 @@ class Requests:
     async def _subscribers(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
         name = _node(action)
         found, page = await self._subscribing.at(owner, name, by, PageRequest.parse(pubsub))
-        listed = (_subscription(OWNER, each) for each in found)
+        listed = (self._entry(OWNER, each) for each in found)
         return _paged(_answer(OWNER, "subscriptions", {"node": name}, *listed), page)
 
     async def _change_subscribers(self, owner: JID, by: JID, action: Element, pubsub: Element) -> None:
         name, failed = _node(action), []
-        wanted = {_jid(child): child.get("subscription") for child in action if child.name == "subscription"}
-        for jid, state in wanted.items():
+        listed = [child for child in action if child.name == "subscription"]
+        wanted = {(_jid(child), child.get("subid")): child.get("subscription") for child in listed}
+        for (jid, subid), state in wanted.items():
             if state:
-                unchanged = await self._subscribing.set(owner, name, jid, state, by)
-                failed += [_subscription(OWNER, each) for each in unchanged]
+                unchanged = await self._subscribing.set(owner, name, jid, state, by, subid)
+                failed += [self._entry(OWNER, each) for each in unchanged]
         _expect_none(failed, "subscriptions", name)
 
     async def _affiliated(self, owner: JID, by: JID, action: Element, pubsub: Element) -> Element:
@@ -300,12 +315,6 @@ def _answer(ns: str, name: str, attrs: dict[str, str], *content: Element) -> Ele
 
 def _paged(answer: Element, page: Page | None) -> Element:
     return answer if page is None else answer.add(page.element())
-
-
-def _subscription(ns: str, subscription: Subscription, node: str = "") -> Element:
-    attrs = {"node": node} if node else {}
-    attrs |= {"jid": str(subscription.jid), "subscription": subscription.state}
-    return Element(ns, "subscription", attrs)
 
 
 def _affiliation(jid: JID, affiliation: str) -> Element:

@@ -1,4 +1,8 @@
-"""Subscriptions (XEP-0060 §6.1 to §6.4), and what owners do to them (§8.8). An address has one at a node."""
+"""Subscriptions (XEP-0060 §6.1 to §6.4), and what owners do to them (§8.8).
+
+An address has one at a node, or several where the face lets it. If it has some from when that was so, what is done to
+one is done to all.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from xmpp_server.protocol.errors import StanzaError
 from xmpp_server.protocol.forms import Form, FormKind
 from xmpp_server.protocol.jid import JID
 from xmpp_server.protocol.rsm import Page, PageRequest
-from xmpp_server.storage.pubsub_relations import BEHIND, Relations
+from xmpp_server.storage.pubsub_relations import BEHIND, Place, Relations
 from xmpp_server.storage.pubsub_tables import NodeRow, Subscription
 
 from . import options, pages
@@ -40,8 +44,13 @@ class Subscriptions:
     def _most(self) -> int:
         return self._engine.face.limits.subscribers
 
+    @property
+    def _several(self) -> bool:
+        return self._engine.face.multi_subscribe
+
     async def subscribe(self, owner: JID, name: str, jid: JID, by: JID, wanted: Form | None = None) -> Subscription:
-        """Subscribe an address (§6.1), with these options (§6.3.7); who has a subscription keeps it."""
+        """Subscribe an address (§6.1), with these options (§6.3.7). Who has a subscription keeps it; where an address
+        may have several (§6.1.6) it gets another, unless one waits for approval."""
         if jid.bare != by.bare:
             raise refuse("bad-request", "invalid-jid")
         node = await self._engine.node(owner, name, by)
@@ -53,10 +62,11 @@ class Subscriptions:
             here = self._engine.found(owner, name, row)
             if not here.config.subscribe:
                 raise unsupported("subscribe")
-            kept, over = here.subscriptions(jid), here.over(jid)
+            there, over = here.subscriptions(jid), here.over(jid)
             state = _state(here, by, here.reading_error(by, groups.get(by.bare)))
-            if state == "pending" and kept:
+            if state == "pending" and there:
                 raise refuse("not-authorized", "pending-subscription")
+            kept = [each for each in there if each.state == "pending"] if self._several else there
             if not kept and len(row.subscriptions) - len(over) >= _RESOURCES:
                 raise refuse("policy-violation", "too-many-subscriptions")
             changed = [replace(each, state=state) for each in kept or [new]]
@@ -70,21 +80,39 @@ class Subscriptions:
         if made.state == "pending":
             await self._approvals.ask(was, [made], was.owners)
         else:
-            await self._engine.notifications.tell_last(was, jid)
+            await self._engine.notifications.tell_last(was, jid, made.subid)
             if was.config.notify_sub and made.subid == new.subid:
                 await self._engine.notifications.tell_of_subscription(owner, name, made, was.owners)
         return made
 
-    async def unsubscribe(self, owner: JID, name: str, jid: JID, by: JID) -> None:
-        """End a subscription (§6.2)."""
+    async def unsubscribe(self, owner: JID, name: str, jid: JID, by: JID, subid: str = "") -> Subscription:
+        """End a subscription (§6.2); as it was ended."""
         node = await self._engine.node(owner, name, by)
         if jid.bare != by.bare:
             raise refuse("forbidden")
-        gone = [each.ended() for each in _existing(node, jid, "cancel")]
+        gone = [each.ended() for each in self._meant(_existing(node, jid, "cancel"), subid)]
         with refusing():
             await self._engine.store.relate(owner, name, by.bare, lambda _: Relations(gone))
         if node.config.notify_sub:
             await self._engine.notifications.tell_of_subscription(owner, name, gone[0], node.owners)
+        return gone[0]
+
+    def _meant(self, found: Sequence[Subscription], subid: str) -> Sequence[Subscription]:
+        """Those of an address that a request is about (§6.2.3, §6.3.4, §6.5.9): one, if there may be several."""
+        if not self._several or not found:
+            return found
+        if subid:
+            found = [each for each in found if each.subid == subid]
+            if not found:
+                raise refuse("not-acceptable", "invalid-subid")
+        elif len(found) > 1:
+            raise refuse("bad-request", "subid-required")
+        return found
+
+    def expect_subid(self, node: Node, by: JID, subid: str) -> None:
+        """Raises what §6.5.9.1 and §6.5.9.2 say to who reads items of a node to which it is subscribed."""
+        found = [each for jid in dict.fromkeys((by, by.bare)) for each in node.subscriptions(jid)]
+        self._meant([each for each in found if each.state == "subscribed"], subid)
 
     # -- options (§6.3, §6.4)
 
@@ -93,14 +121,15 @@ class Subscriptions:
         after = options.changed(before, wanted, presence=self._presence, collection=collection, now=node.now)
         return replace(subscription, options=after.to_bytes())
 
-    async def options(self, owner: JID, name: str, jid: JID, by: JID) -> Form:
-        """The form of a subscription's options."""
+    async def options(self, owner: JID, name: str, jid: JID, by: JID, subid: str = "") -> tuple[Subscription, Form]:
+        """A subscription, and the form of its options."""
         node = await self._engine.node(owner, name, by)
         if jid.bare != by.bare:
             raise refuse("forbidden")
-        return self.form_of(node, _existing(node, jid, "modify")[0])
+        found = self._meant(_existing(node, jid, "modify"), subid)[0]
+        return found, self.form_of(node, found)
 
-    async def configure(self, owner: JID, name: str, jid: JID, submitted: Form, by: JID) -> None:
+    async def configure(self, owner: JID, name: str, jid: JID, submitted: Form, by: JID, subid: str = "") -> None:
         """Other options for a subscription."""
         await self._engine.node(owner, name, by)
         if jid.bare != by.bare:
@@ -108,7 +137,8 @@ class Subscriptions:
 
         def change(row: NodeRow) -> Relations:
             node = self._engine.found(owner, name, row)
-            return Relations([self._with_options(node, each, submitted) for each in _existing(node, jid, "modify")])
+            meant = self._meant(_existing(node, jid, "modify"), subid)
+            return Relations([self._with_options(node, each, submitted) for each in meant])
 
         with refusing():
             await self._engine.store.relate(owner, name, by.bare, change)
@@ -133,16 +163,28 @@ class Subscriptions:
         return [(node, each) for node, each in found if name in ("", node)]
 
     async def at(self, owner: JID, name: str, by: JID, page: PageRequest) -> tuple[Sequence[Subscription], Page | None]:
-        """A page by address of the subscriptions at a node, without those that wait for approval (§8.8.1)."""
+        """A page by address and SubID of the subscriptions at a node, without those that wait for approval
+        (§8.8.1)."""
         await self._engine.owned(owner, name, by)
         after, before, limit = pages.bounds(page)
-        edges = (None if after is None else (after, BEHIND), None if before is None else (before, ""))
+        edges = (self._place(after, BEHIND), self._place(before, ""))
         found, count = await self._engine.store.subscribers_page(owner, name, *edges, limit)
-        return found, pages.said([str(each.jid) for each in found], count, page)
+        ids = [f"{each.jid} {each.subid}" if self._several else str(each.jid) for each in found]
+        return found, pages.said(ids, count, page)
 
-    async def set(self, owner: JID, name: str, jid: JID, state: str, by: JID) -> Sequence[Subscription]:
-        """An owner gives an address a subscription, or ends it (§8.8.2); those that cannot be changed so, as they
-        are."""
+    def _place(self, id: str | None, otherwise: str) -> Place | None:
+        """What an entry of the list is called by the pages, which have no SubID where addresses have one subscription;
+        a SubID has no space in it."""
+        if id is None:
+            return None
+        jid, space, subid = id.rpartition(" ")
+        return (jid, subid) if space and self._several else (id, otherwise)
+
+    async def set(
+        self, owner: JID, name: str, jid: JID, state: str, by: JID, subid: str = ""
+    ) -> Sequence[Subscription]:
+        """An owner gives an address a subscription, or ends one (§8.8.2), without a SubID all that it has (§8.8.3);
+        those that cannot be changed so, as they are."""
         await self._engine.owned(owner, name, by)
         new = Subscription(jid, secrets.token_hex(8), "none")
         changed: Sequence[Subscription] = ()
@@ -150,12 +192,16 @@ class Subscriptions:
 
         def change(row: NodeRow) -> Relations:
             nonlocal changed, failed
+            changed = failed = ()
             here = self._engine.found(owner, name, row)
-            before = here.subscriptions(jid) or [new]
-            if state not in ("none", "subscribed"):
-                failed = before
+            there = here.subscriptions(jid)
+            named = self._several and subid
+            if named:
+                there = [each for each in there if each.subid == subid]
+            if state not in ("none", "subscribed") or (named and not there):
+                failed = there or [Subscription(jid, subid, "none")]
                 return Relations()
-            changed = [replace(each, state=state) for each in before if each.state != state]
+            changed = [replace(each, state=state) for each in there or [new] if each.state != state]
             return Relations([*changed, *(each.ended() for each in here.over(jid))], most=self._most)
 
         with refusing():

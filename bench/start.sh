@@ -71,6 +71,7 @@ items = 256
 [components.pubsub]
 items = 256
 collections = true
+multi_subscribe = true
 
 # The limits of the suites.
 [components.http_upload]

@@ -268,12 +268,22 @@ async def test_subscriptions_of_a_collection_are_named_beside_it(admin: Client, 
     await create(admin, "one", collection="all")
     first = await subscribe(juliet, "all", subscription_type="items")
     second = await subscribe(juliet, "all", subscription_type="nodes")
-    third = await subscribe(juliet, "all", subscription_type="items")
+    third = await subscribe(juliet, "all", subscription_type="all")
     await publish(admin, "one", "1", to=SERVICE)
     assert await headers(juliet, node="one") == [("Collection", "all"), *identified(first, third)]
     await create(admin, "two", collection="all")
     message = await juliet.receives(f"<message><event xmlns='{EVENT}'><create node='two'/></event></message>")
     assert second.encode() not in message.to_bytes()
+
+
+async def test_a_collection_has_one_subscription_of_each_type(admin: Client, juliet: Client) -> None:
+    """XEP-0248 §6.1.3"""
+    await create(admin, "all", node_type="collection")
+    await subscribe(juliet, "all")
+    again = subscription(juliet, "all", subscription_type="nodes", subscription_depth="all")
+    assert await refused(juliet, "set", again) == ("conflict",)
+    await subscribe(juliet, "all", subscription_type="items")
+    assert len(await listed(juliet, "<subscriptions/>")) == 2
 
 
 async def test_a_lease_ends_one_subscription_and_leaves_the_others(

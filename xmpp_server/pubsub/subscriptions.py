@@ -73,6 +73,8 @@ class Subscriptions:
             if wanted is not None:
                 changed = [self._with_options(here, each, wanted) for each in changed]
             made = changed[0]
+            if here.config.is_collection and not kept and _type(made) in map(_type, there):
+                raise refuse("conflict")  # XEP-0248 §6.1.3: one of each type
             return Relations([*changed, *(each.ended() for each in over)], most=self._most)
 
         with refusing():
@@ -217,6 +219,10 @@ def _state(node: Node, by: JID, error: StanzaError | None) -> str:
     if node.config.access_model == "authorize" and node.affiliation(by) == "none":
         return "pending"
     raise error
+
+
+def _type(subscription: Subscription) -> str:
+    return SubscriptionOptions.of(subscription).type
 
 
 def _existing(node: Node, jid: JID, type: str) -> Sequence[Subscription]:

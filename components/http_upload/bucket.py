@@ -2,12 +2,18 @@
 
 What comes is passed on as it comes: a file by one PUT, a large one in parts, each of them streamed. S3 takes a PUT as a
 whole or not at all; parts are there until they are put together, or aborted.
+
+A store that is slow slows the clients down: nothing more is read from them until it has taken what there is, and it
+gets some parts at a time rather than a little of all, so that it answers each in time. One that is too busy to begin is
+asked again; what it has taken a piece of cannot be, for that piece is not kept here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,10 +28,16 @@ from .files import CHUNK, FilesError, whole
 
 _log = structlog.get_logger()
 
-_PART: Final = 16_777_216  # octets; S3 wants 5 MiB at least, and 10,000 parts at most
+_PART: Final = 8_388_608  # octets, as Amazon's tools do; S3 wants 5 MiB at least, and 10,000 parts at most
 _PARTS: Final = 10_000
-_SECONDS: Final = 30  # for an answer
+_CONNECT: Final = 30  # seconds
+_SECONDS: Final = 300  # in which a store may take nothing, answer nothing, or be too busy
+_PAUSE: Final = 0.5  # seconds before a busy store is asked again; longer each time
+_PAUSE_MOST: Final = 10.0
 _TRANSFERS: Final = 4096  # at the same time
+_PLACES: Final = 16  # for uploads that the store is the slow side of
+_SLOW: Final = 0.25  # seconds for a chunk, after which it is the client that is slow
+_BUSY: Final = (429, 500, 503)
 _MISSING: Final = ("404", "NoSuchKey", "NoSuchUpload", "NotFound")
 _FULL: Final = ("EntityTooLarge", "InsufficientStorage", "QuotaExceeded", "ServiceQuotaExceeded", "XMinioStorageFull")
 _ERRORS: Final = (BotoCoreError, ClientError, aiohttp.ClientError, OSError)
@@ -49,6 +61,7 @@ class Bucket:
         self._account = account
         self._prefix = prefix
         self._writing: set[str] = set()
+        self._places = asyncio.Semaphore(_PLACES)
         self._opened = AsyncExitStack()
         self._client: Any = None
 
@@ -61,7 +74,7 @@ class Bucket:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             retries={"total_max_attempts": 1},  # what streams cannot be sent again
-            connect_timeout=_SECONDS,
+            connect_timeout=_CONNECT,
             read_timeout=_SECONDS,
             max_pool_connections=_TRANSFERS,
         )
@@ -102,7 +115,7 @@ class Bucket:
         try:
             if size <= _PART:
                 with _calling(source):
-                    await self._client.put_object(**self._key(id), Body=_Body(source, size), ContentLength=size)
+                    await self._send(source, size, self._client.put_object, **self._key(id))
             else:
                 await self._write_parts(id, size, source)
         finally:
@@ -112,26 +125,31 @@ class Bucket:
     async def _write_parts(self, id: str, size: int, source: _Source) -> None:
         key = self._key(id)
         with _calling():
-            upload = (await self._client.create_multipart_upload(**key))["UploadId"]
+            upload = (await _ask(self._client.create_multipart_upload, **key))["UploadId"]
         most = max(_PART, -(-size // _PARTS))
         parts: list[dict[str, Any]] = []
         try:
             with _calling(source):
                 for start in range(0, size, most):
-                    length, number = min(most, size - start), len(parts) + 1
-                    answer = await self._client.upload_part(
-                        **key, UploadId=upload, PartNumber=number, Body=_Body(source, length), ContentLength=length
-                    )
-                    parts.append({"ETag": answer["ETag"], "PartNumber": number})
-                await whole(
-                    self._client.complete_multipart_upload(**key, UploadId=upload, MultipartUpload={"Parts": parts})
-                )
+                    part = {"UploadId": upload, "PartNumber": len(parts) + 1}
+                    length = min(most, size - start)
+                    answer = await self._send(source, length, self._client.upload_part, **key, **part)
+                    parts.append({"ETag": answer["ETag"], "PartNumber": part["PartNumber"]})
+                end = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
+                await whole(_ask(self._client.complete_multipart_upload, **key, **end))
         except BaseException:
             try:
                 await whole(self._abort(key["Key"], upload))
             except FilesError as error:
                 _log.warning("upload_not_aborted", reason=str(error))
             raise
+
+    async def _send(self, source: _Source, size: int, call: Callable[..., Awaitable[Any]], **parameters: Any) -> Any:
+        """Stream so much of the source, when it is its turn. Who has nothing to send takes no place."""
+        await source.fill()
+        async with _Place(self._places) as place:
+            body = _Body(source, size, place)
+            return await _ask(call, body, **parameters, Body=body, ContentLength=size)
 
     async def read(self, id: str, start: int, size: int) -> AsyncGenerator[bytes, None]:
         """A part of a file, a chunk at a time."""
@@ -183,7 +201,7 @@ class Bucket:
     def _bucket(self) -> dict[str, str]:
         return {"Bucket": self._account.bucket}
 
-    def _key(self, id: str) -> dict[str, str]:
+    def _key(self, id: str) -> dict[str, Any]:
         return {**self._bucket, "Key": self._prefix + id}
 
     async def _abort(self, key: str, upload: str) -> None:
@@ -204,34 +222,94 @@ class _Source:
         self.digest = hashlib.sha256()
         self.error: BaseException | None = None
 
-    async def take(self, size: int) -> AsyncIterator[bytes]:
-        while size:
-            if not self._rest:
-                try:
-                    self._rest = memoryview(await anext(self._chunks))
-                except StopAsyncIteration:
-                    raise FilesError("the file is shorter than was told") from None
-                except BaseException as error:
-                    self.error = error
-                    raise
-            piece, self._rest = self._rest[:size], self._rest[size:]
-            size -= len(piece)
-            self.digest.update(piece)
-            yield bytes(piece)
+    async def fill(self) -> None:
+        """Wait until there is a piece to take."""
+        if self._rest:
+            return
+        try:
+            self._rest = memoryview(await anext(self._chunks))
+        except StopAsyncIteration:
+            raise FilesError("the file is shorter than was told") from None
+        except Exception as error:  # not that the store answered first, which cancels whoever sends to it
+            self.error = error
+            raise
+
+    def take(self, size: int) -> bytes:
+        """A piece of at most this size."""
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        self.digest.update(piece)
+        return bytes(piece)
+
+
+class _Place:
+    """One of the places, until it is left."""
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        self._places = places
+        self._taken = False
+
+    async def __aenter__(self) -> _Place:
+        self._taken = await self._places.acquire()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Once or more."""
+        if self._taken:
+            self._taken = False
+            self._places.release()
 
 
 class _Body:
     """What the client library streams: it wants something with `read`, and iterates over it."""
 
-    def __init__(self, source: _Source, size: int) -> None:
+    def __init__(self, source: _Source, size: int, place: _Place) -> None:
         self._source = source
         self._size = size
+        self._place = place
+        self.begun = False
+        self.patience: asyncio.Timeout
+        """With the store: it does not run while we wait for the client."""
 
     def read(self) -> bytes:
         raise NotImplementedError
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._source.take(self._size)
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.begun = True
+        now, later = asyncio.get_running_loop().time, asyncio.get_running_loop().call_later
+        left = self._size
+        while left:
+            self.patience.reschedule(None)
+            leaving = later(_SLOW, self._place.leave)
+            try:
+                await self._source.fill()
+            finally:
+                leaving.cancel()
+            self.patience.reschedule(now() + _SECONDS)
+            piece = self._source.take(left)
+            left -= len(piece)
+            yield piece
+
+
+async def _ask(call: Callable[..., Awaitable[Any]], body: _Body | None = None, **parameters: Any) -> Any:
+    """Call it, and again while the store is too busy. It says that before it takes any of a body, since we ask first
+    (`Expect: 100-continue`)."""
+    now = asyncio.get_running_loop().time
+    end, pause = now() + _SECONDS, _PAUSE
+    while True:
+        try:
+            async with asyncio.timeout(_SECONDS) as patience:
+                if body is not None:
+                    body.patience = patience
+                return await call(**parameters)
+        except ClientError as error:
+            busy = error.response["ResponseMetadata"].get("HTTPStatusCode") in _BUSY
+            if not busy or (body is not None and body.begun) or now() > end:
+                raise
+        await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - so that not all ask at the same time
+        pause = min(2 * pause, _PAUSE_MOST)
 
 
 @contextmanager
@@ -243,7 +321,8 @@ def _calling(source: _Source | None = None) -> Iterator[None]:
         if source is not None and source.error is not None:
             raise source.error from None
         full = isinstance(error, ClientError) and _code(error) in _FULL
-        raise FilesError(f"S3: {error}", full=full) from error
+        reason = str(error) or f"it did nothing for {_SECONDS} seconds"
+        raise FilesError(f"S3: {reason}", full=full) from error
 
 
 def _code(error: ClientError) -> str:

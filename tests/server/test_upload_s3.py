@@ -8,7 +8,9 @@ import json
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
@@ -31,6 +33,8 @@ from .uploads import begin, both_urls, client, keep_up, plain, put, slot, status
 __all__ = ["client"]
 
 LARGE = 20_000_016  # more than one part
+ERROR = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+REFUSAL = b"HTTP/1.1 503 Slow Down\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(ERROR), ERROR)
 
 Start = Callable[..., Awaitable[tuple[RunningServer, Person]]]
 
@@ -193,6 +197,105 @@ async def test_what_a_crash_left_unfinished_is_aborted_at_the_start_and_what_is_
     async with asyncio.timeout(DEADLINE):
         while await s3.unfinished() != ["upload.other.example/theirs"]:
             await asyncio.sleep(0.05)
+
+
+# -- a store that is slow
+
+
+async def test_a_store_that_stops_in_an_upload_is_told_of_and_nothing_is_left_when_it_goes_on(
+    start: Start, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "_SECONDS", 1)
+    server, romeo = await start()
+    url, headers = await slot(romeo, "a.bin", LARGE)
+    reader, writer = await begin(server, url, headers, LARGE)
+    writer.write(bytes(300_000))
+    await begun(s3)
+    s3.pause()
+    try:
+        writer.write(bytes(LARGE - 300_000))
+        async with asyncio.timeout(DEADLINE):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 503")
+        writer.close()
+    finally:
+        s3.go_on()
+    await keep_up(server)
+    await nothing_is_left(s3)
+
+
+async def test_a_store_that_is_killed_while_the_client_sends_nothing_is_told_of(start: Start, s3: S3) -> None:
+    server, romeo = await start()
+    url, headers = await slot(romeo, "a.bin", LARGE)
+    reader, writer = await begin(server, url, headers, LARGE)
+    writer.write(bytes(300_000))
+    await begun(s3)
+    await asyncio.sleep(0.5)  # so that it waits for the client
+    s3.kill()
+    try:
+        async with asyncio.timeout(DEADLINE):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 503")
+        writer.close()
+    finally:
+        await asyncio.to_thread(s3.start)
+
+
+@pytest.mark.parametrize("size", [3, LARGE], ids=["one PUT", "parts"])
+async def test_a_store_that_is_too_busy_is_asked_again(
+    start: Start, s3: S3, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(bucket, "_PAUSE", 0.01)
+    data = os.urandom(size)
+    async with Gate(s3, refuses=True) as gate:
+        server, romeo = await start(s3_endpoint=gate.url)
+        url, headers = await slot(romeo, "a.bin", size)
+        assert await put(server, client, url, headers, data) == 201
+        async with client.get(plain(server, url)) as answer:
+            assert await answer.read() == data
+    assert await s3.unfinished() == []
+
+
+async def test_a_store_that_stays_too_busy_is_told_of(
+    start: Start, s3: S3, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "_PAUSE", 0.01)
+    monkeypatch.setattr(bucket, "_SECONDS", 0.5)
+    async with Gate(s3, refuses=True, always=True) as gate:
+        server, romeo = await start(s3_endpoint=gate.url)
+        url, headers = await slot(romeo, "a.bin", 3)
+        assert await put(server, client, url, headers, b"abc") == 503
+    assert gate.refused > 3
+
+
+async def test_a_store_gets_only_some_parts_at_the_same_time(
+    start: Start, s3: S3, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "_PLACES", 2)
+    monkeypatch.setattr(bucket, "_SLOW", DEADLINE)  # whatever else this machine does
+    async with Gate(s3) as gate:
+        server, romeo = await start(s3_endpoint=gate.url)
+        slots = [await slot(romeo, "a.bin", LARGE) for _ in range(8)]
+        uploads = [put(server, client, url, headers, bytes(LARGE)) for url, headers in slots]
+        assert await asyncio.gather(*uploads) == [201] * 8
+    assert gate.most == 2
+    assert await s3.unfinished() == []
+
+
+async def test_clients_that_are_slow_do_not_keep_others_waiting(
+    start: Start, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "_PLACES", 1)
+    server, romeo = await start()
+    writers = []
+    for sent in (0, 300_000):
+        url, headers = await slot(romeo, "a.bin", LARGE)
+        _, writer = await begin(server, url, headers, LARGE)
+        writer.write(bytes(sent))
+        writers.append(writer)
+    await asyncio.sleep(0.5)
+    url, headers = await slot(romeo, "b.bin", LARGE)
+    assert await put(server, client, url, headers, bytes(LARGE)) == 201
+    for writer in writers:
+        writer.close()
 
 
 # -- straight to the bucket
@@ -373,3 +476,63 @@ async def nothing_is_left(s3: S3) -> None:
     async with asyncio.timeout(DEADLINE):
         while await s3.unfinished() or await s3.keys():
             await asyncio.sleep(0.05)
+
+
+class Gate:
+    """Stands before the store: counts how many PUTs with a body are under way, and refuses every other request that
+    writes (or all), as a store that is too busy does."""
+
+    def __init__(self, s3: S3, *, refuses: bool = False, always: bool = False) -> None:
+        self._port = urlsplit(s3.url).port
+        self._refuses = refuses
+        self._always = always
+        self._under_way: set[asyncio.StreamWriter] = set()
+        self._asked = 0
+        self.most = self.refused = 0
+        self._server: asyncio.Server
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith((b"PUT ", b"POST ")) and self._refuses:
+                self._asked += 1
+                if self._always or self._asked % 2:
+                    self.refused += 1
+                    writer.write(REFUSAL)
+                    await writer.drain()
+                    writer.close()
+                    return
+            if head.startswith(b"PUT "):
+                self._under_way.add(writer)
+                self.most = max(self.most, len(self._under_way))
+            await self._pass(head, reader, writer)
+        self._under_way.discard(writer)
+        writer.close()
+
+    async def _pass(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A connection for each request."""
+        there, store = await asyncio.open_connection("127.0.0.1", self._port)
+        store.write(head.removesuffix(b"\r\n") + b"Connection: close\r\n\r\n")
+        body = asyncio.create_task(self._copy(reader, store))
+        await self._copy(there, writer)
+        body.cancel()
+        store.close()
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                if data.startswith(b"HTTP/1.1 200"):
+                    self._under_way.discard(writer)
+                writer.write(data)
+                await writer.drain()

@@ -170,8 +170,8 @@ the worst of the runs. Figures move with the machine and with what else runs on 
 TRANSFERS: Final = """\
 ## Uploads and downloads
 
-By `bench/transfers.py`, over plain HTTP as behind a proxy unless TLS is told; S3 is SeaweedFS on the same machine, whose
-own CPU is not counted. nginx has one worker and its DAV module; it computes no SHA-256, and does not sync what it wrote
+By `bench/transfers.py`, over plain HTTP as behind a proxy unless TLS is told; S3 is SeaweedFS on the same machine, and
+its CPU is not counted. nginx has one worker and its DAV module; it computes no SHA-256, and does not sync what it wrote
 to the disk before it answers. Memory is RSS. Goal: at most {most} MiB over idle.
 
 {table}

@@ -30,6 +30,7 @@ _log = structlog.get_logger()
 
 _PART: Final = 8_388_608  # octets, as Amazon's tools do; S3 wants 5 MiB at least, and 10,000 parts at most
 _PARTS: Final = 10_000
+_PIECE: Final = CHUNK // 2  # octets of a download in our hands: the client library has some more in its own
 _CONNECT: Final = 30  # seconds
 _SECONDS: Final = 300  # in which a store may take nothing, answer nothing, or be too busy
 _PAUSE: Final = 0.5  # seconds before a busy store is asked again; longer each time
@@ -156,7 +157,7 @@ class Bucket:
         with _calling():
             answer = await self._client.get_object(**self._key(id), Range=f"bytes={start}-{start + size - 1}")
             async with answer["Body"] as body:
-                while size > 0 and (chunk := await body.read(min(CHUNK, size))):
+                while size > 0 and (chunk := await body.read(min(_PIECE, size))):
                     size -= len(chunk)
                     yield chunk
         if size:

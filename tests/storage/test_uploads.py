@@ -37,6 +37,18 @@ async def test_what_was_asked_for_in_a_day_counts_for_the_quota_and_the_error_te
     await store.uploads.reserve(slot(romeo, "c", 1000 + DAY), quota=100)
 
 
+async def test_who_comes_again_at_the_time_that_was_told_has_room(store: Store, romeo: JID) -> None:
+    """What leaves the day first need not be enough."""
+    for id, at, size in (("a", 1000, 10), ("b", 2000, 70), ("c", 3000, 10), ("d", 3000, 10)):
+        await store.uploads.reserve(replace(slot(romeo, id, at), size=size), quota=100)
+    for size, at in ((5, 1000), (10, 1000), (11, 2000), (80, 2000), (81, 3000), (100, 3000)):
+        with pytest.raises(QuotaExceeded, match=f"^{at + DAY}$"):
+            await store.uploads.reserve(replace(slot(romeo, "e", 4000), size=size), quota=100)
+        with pytest.raises(QuotaExceeded):
+            await store.uploads.reserve(replace(slot(romeo, "e", at + DAY - 1), size=size), quota=100)
+    await store.uploads.reserve(replace(slot(romeo, "e", 2000 + DAY), size=80), quota=100)
+
+
 async def test_a_file_that_expired_is_gone_and_its_slot_a_day_later(store: Store, romeo: JID) -> None:
     await store.uploads.reserve(slot(romeo, "a"), quota=0)
     await store.uploads.reserve(slot(romeo, "b", 2000), quota=0)

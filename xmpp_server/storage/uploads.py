@@ -83,10 +83,17 @@ _owned: Final = exists().where(
     accounts.c.created <= uploads.c.requested_at,
 )
 _ADD: Final = Statement(insert(uploads).values({column.name: bindparam(column.name) for column in uploads.columns}))
-_RECENT: Final = Statement(
-    select(func.coalesce(func.sum(uploads.c.size), 0), func.min(uploads.c.requested_at)).where(
-        uploads.c.account == bindparam("account"), uploads.c.requested_at > bindparam("since", type_=BigInteger)
+_recent = (
+    select(
+        uploads.c.requested_at,
+        func.sum(uploads.c.size).over(order_by=(uploads.c.requested_at.desc(), uploads.c.id)).label("octets"),
     )
+    .where(uploads.c.account == bindparam("account"), uploads.c.requested_at > bindparam("since", type_=BigInteger))
+    .subquery()
+)
+_TOO_MUCH: Final = Statement(
+    # the latest request that, with those after it, leaves too little room
+    select(func.max(_recent.c.requested_at)).where(_recent.c.octets > bindparam("room", type_=BigInteger))
 )
 _FIND: Final = Statement(select(*_COLUMNS).where(uploads.c.id == bindparam("id"), _owned))
 _FILL: Final = Statement(
@@ -143,14 +150,15 @@ class Uploads:
         self._database = database
 
     async def reserve(self, upload: Upload, *, quota: int) -> None:
-        """Give a slot. Raises QuotaExceeded, with the time from which on there is more room, if the account had slots
-        for more than `quota` octets in the last 24 hours."""
+        """Give a slot of `quota` octets at most. Raises QuotaExceeded, with the time from which on there is room for it
+        if the account had slots for more than that in 24 hours with it."""
 
         async def work(transaction: Transaction) -> None:
-            row = await transaction.one(_RECENT, account=str(upload.account), since=upload.requested_at - DAY)
-            used, first = (int(row[0]), row[1]) if row else (0, None)
-            if quota and used + upload.size > quota:
-                raise QuotaExceeded(str((first or upload.requested_at) + DAY))
+            if quota:
+                since, room = upload.requested_at - DAY, quota - upload.size
+                row = await transaction.one(_TOO_MUCH, account=str(upload.account), since=since, room=room)
+                if row is not None and row[0] is not None:
+                    raise QuotaExceeded(str(row[0] + DAY))
             values: dict[str, Any] = {name: getattr(upload, name) for name in Upload.__slots__}
             await transaction.run(_ADD, **{**values, "account": str(upload.account)})
 

@@ -126,6 +126,28 @@ async def test_only_a_trusted_proxy_is_believed_who_its_client_is(
         assert (await response.json())["address"] == ADDRESS
 
 
+async def test_a_proxy_that_encrypts_what_its_client_did_not_is_believed(
+    make_server: MakeServer, client: aiohttp.ClientSession
+) -> None:
+    server = await make_server('[http]\nproxies = ["127.0.0.0/8"]')
+    for protocol, secure in (("http", False), ("https", True), ("", True)):
+        headers = {"X-Forwarded-For": "9.9.9.9"} | ({"X-Forwarded-Proto": protocol} if protocol else {})
+        async with client.get(url(server, "/echo/", "https"), headers=headers, ssl=trusting(server)) as response:
+            assert (await response.json())["secure"] is secure, protocol
+
+
+async def test_a_malformed_request_is_refused_and_writes_no_trace_to_the_log(
+    server: RunningServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = await asyncio.open_connection(ADDRESS, server.http_port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+    async with asyncio.timeout(20):
+        assert (await reader.read()).startswith(b"HTTP/1.0 400 ")
+    writer.close()
+    assert "Traceback" not in "".join(capfd.readouterr())
+    assert caplog.records == []  # where aiohttp would write it
+
+
 async def test_connections_of_an_address_are_limited_also_before_tls(make_server: MakeServer) -> None:
     server = await make_server("[http]\nconnections_per_address = 2")
     open_ = [await asyncio.open_connection(ADDRESS, port) for port in (server.http_port, server.https_port)]

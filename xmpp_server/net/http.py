@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from xmpp_server.storage.errors import Unavailable
@@ -120,7 +121,8 @@ class HTTPServer:
             if not is_trusted(address, self.limits.proxies):
                 break
         protocol = request.headers.get("X-Forwarded-Proto", "").rpartition(",")[2].strip().lower()
-        request.secure = request.secure or protocol in ("https", "wss")
+        if protocol:  # also of a proxy that encrypts what its client did not
+            request.secure = protocol in ("https", "wss")
 
 
 class _Connection(RequestHandler):
@@ -198,6 +200,13 @@ class _Connection(RequestHandler):
     def _start(self, transport: asyncio.Transport) -> None:
         self._started = True
         super().connection_made(transport)
+
+    def log_exception(self, *args: Any, exc_info: BaseException | None = None, **kw: Any) -> None:
+        """In the server's log, and what is the client's fault without a trace: a few bytes would write many lines."""
+        if isinstance(exc_info, HttpProcessingError | ConnectionError):
+            _log.info("request_refused", address=self.address, reason=type(exc_info).__name__)
+        else:
+            _log.error("connection_failed", address=self.address, exc_info=exc_info)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._leave()

@@ -115,7 +115,10 @@ class Transfers:
             return web.Response(status=304, headers=headers)
         start, end, status = 0, upload.size, 200
         wanted = request.headers.get("Range", "") if request.method == "GET" else ""  # a HEAD has none (§14.2)
-        if wanted and request.headers.get("If-Range", etag) == etag and (match := _RANGE.fullmatch(wanted)):
+        match = _RANGE.fullmatch(wanted) if request.headers.get("If-Range", etag) == etag else None
+        if match is not None and not (
+            match[1] and match[2] and int(match[2]) < int(match[1])
+        ):  # that is none (§14.1.1)
             span = _span(match[1], match[2], upload.size)
             if span is None:
                 return web.Response(status=416, headers={"Content-Range": f"bytes */{upload.size}"})

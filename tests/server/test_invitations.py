@@ -271,6 +271,18 @@ async def test_other_forms_are_refused(server: RunningServer, browser: Browser) 
     assert not await server.store.accounts.exists(BILL)
 
 
+async def test_nobody_tries_names_for_ever(server: RunningServer, browser: Browser) -> None:
+    """An invitation is not to tell which names are taken."""
+    path = await invite(server)
+    await server.account("romeo")
+    statuses = []
+    for _ in range(21):
+        await browser.open(path, {"name": "romeo", "password": PASSWORD})
+        statuses.append(browser.status)
+    assert statuses == [409] * 20 + [429]
+    assert not await server.store.accounts.exists(BILL)
+
+
 async def test_nobody_looks_for_invitations_for_ever(browser: Browser) -> None:
     statuses = []
     for number in range(21):

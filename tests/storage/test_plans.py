@@ -32,7 +32,7 @@ def statements() -> Iterator[tuple[str, Statement]]:
 
 KINDS = ("all", "peer", "resource")
 STATEMENTS = dict(statements())
-SCAN = re.compile(r"^SCAN (?!anon_)(?!.* USING )|Seq Scan on ", re.MULTILINE)
+SCAN = re.compile(r"^SCAN (?!anon_|\(subquery)(?!.* USING )|Seq Scan on ", re.MULTILINE)
 
 
 async def plans(url: str) -> dict[str, str]:

@@ -509,6 +509,34 @@ async def test_a_node_is_taken_out_by_its_owner_or_the_collections(admin: Client
     assert await place(admin, "news") == ((), ())
 
 
+async def test_an_outcast_brings_nothing_into_a_collection(admin: Client, juliet: Client) -> None:
+    await create(admin, "blogs", node_type="collection", children_association_policy="all")
+    await create(admin, "hers")
+    await affiliate(admin, "juliet@localhost", "owner", "hers")
+    await affiliate(admin, "juliet@localhost", "outcast", "blogs")
+    assert await refused(juliet, "set", link("blogs", "associate", "hers"), ns=OWNER) == ("forbidden",)
+    assert await configuring(juliet, "hers", collection="blogs") == ("forbidden",)
+
+
+@pytest.mark.parametrize("node", ["news", "alone"])
+async def test_who_may_not_associate_does_not_learn_what_is_in_a_collection(
+    admin: Client, juliet: Client, node: str
+) -> None:
+    """§7.5.3.1"""
+    await tree(admin)
+    await create(admin, "alone")
+    await configure(admin, "blogs", access_model="whitelist")
+    assert await refused(juliet, "set", link("blogs", "associate", node), ns=OWNER) == ("forbidden",)
+
+
+async def test_what_is_taken_out_twice_in_a_request_leaves_once(admin: Client, juliet: Client) -> None:
+    await tree(admin)
+    await subscribe(juliet, "blogs")
+    await ask(admin, "set", link("blogs", "dissociate", "news", "news"), ns=OWNER)
+    await juliet.receives(event("<collection node='blogs'><dissociate node='news'/></collection>"))
+    await juliet.receives_nothing()
+
+
 async def test_to_associate_twice_changes_nothing(admin: Client, juliet: Client) -> None:
     await tree(admin)
     await subscribe(juliet, "blogs")

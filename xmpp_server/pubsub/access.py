@@ -94,10 +94,10 @@ class Node:
             raise refuse("forbidden")
 
     def may_associate(self, jid: JID) -> bool:
-        """Whether this address may put nodes into the collection (XEP-0248 §7.2.1)."""
-        policy = self.config.children_association_policy
+        """Whether this address may put nodes into the collection (XEP-0248 §7.2.1); an outcast may nothing."""
+        policy, affiliation = self.config.children_association_policy, self.affiliation(jid)
         listed = policy == "whitelist" and str(jid.bare) in self.config.children_association_whitelist
-        return policy == "all" or listed or self.affiliation(jid) == "owner"
+        return affiliation == "owner" or (affiliation != "outcast" and (policy == "all" or listed))
 
     def expect_items(self, feature: str = "persistent-items") -> None:
         """Raises feature-not-implemented unless the node keeps items; of a collection it says that it has not this

@@ -97,28 +97,32 @@ class Collections:
         """Put nodes into a collection, and take others out (§7.5, §7.6)."""
         async with self.changing(owner) as graph:
             parent = await self._find(owner, collection, by)
-            new = dict.fromkeys(name for name in added if collection not in graph.parents(name))
-            changes = Links(tuple((collection, name) for name in new), tuple((collection, name) for name in removed))
+            asked, gone = ([(collection, name) for name in dict.fromkeys(names)] for names in (added, removed))
+            changes = Links(tuple(link for link in asked if collection not in graph.parents(link[1])), tuple(gone))
             for _, name in changes.removed:
                 child = await self._find(owner, name, by)
                 if "owner" not in (parent.affiliation(by), child.affiliation(by)):
                     raise refuse("forbidden")
                 if collection not in graph.parents(name):
                     raise refuse("bad-request")  # §7.6.3.1
-            await self._expect(graph, changes, {collection: parent}, by)
+            await self._expect(graph, changes, {collection: parent}, by, asked)
             await self._store.link(owner, changes)
             graph.apply(changes)
         await self.tell_links(parent, changes)
 
-    async def _expect(self, graph: Graph, changes: Links, known: Mapping[str, Node], by: JID | None) -> None:
+    async def _expect(
+        self, graph: Graph, changes: Links, known: Mapping[str, Node], by: JID | None, asked: Iterable[Link] = ()
+    ) -> None:
         """Raises StanzaError unless what is to be added may be, by who owns the node: what is in a collection is seen
-        by all who may read the collection (§10.1)."""
+        by all who may read the collection (§10.1). `asked` may be there already, which nobody learns who may not add
+        it."""
         nodes = dict(known)
         owner = next(iter(known.values())).owner
-        for name in dict.fromkeys(name for link in changes.added for name in link):
+        wanted = dict.fromkeys((*changes.added, *asked))
+        for name in dict.fromkeys(name for link in wanted for name in link):
             if name not in nodes:
                 nodes[name] = await self._find(owner, name, by)
-        for parent, child in changes.added:
+        for parent, child in wanted:
             if not nodes[parent].config.is_collection:
                 raise refuse("not-allowed", "invalid-options")  # §7.2.3.1
             nodes[child].expect_owner(by)

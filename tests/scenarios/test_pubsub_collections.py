@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,10 @@ import pytest_asyncio
 from tests.databases import Servers
 from xmpp_server.protocol.jid import JID
 from xmpp_server.pubsub.engine import Engine
+from xmpp_server.pubsub.graph import Graph
 from xmpp_server.storage.errors import StorageError
-from xmpp_server.storage.pubsub_links import Links
+from xmpp_server.storage.pubsub_links import Link, Links
+from xmpp_server.storage.pubsub_tables import Item
 
 from .conftest import MakeWorld
 from .pubsub import (
@@ -37,6 +41,7 @@ from .world import Client, World
 ITEMS = "http://jabber.org/protocol/disco#items"
 SHIM = "http://jabber.org/protocol/shim"
 NOT_ALLOWED = ("not-allowed", "invalid-options")
+HOST = JID.parse(SERVICE)
 
 
 @pytest_asyncio.fixture
@@ -52,6 +57,10 @@ async def admin(world: World) -> Client:
 @pytest_asyncio.fixture
 async def juliet(world: World) -> Client:
     return await world.login("juliet@localhost/balcony")
+
+
+def engine_of(world: World) -> Engine:
+    return world.core.components.running[SERVICE].engine  # type: ignore[attr-defined, no-any-return]
 
 
 async def tree(admin: Client) -> None:
@@ -366,7 +375,7 @@ async def test_what_was_committed_counts_though_its_answer_was_lost(
 ) -> None:
     await tree(admin)
     await create(admin, "alone")
-    engine: Engine = world.core.components.running[SERVICE].engine  # type: ignore[attr-defined]
+    engine = engine_of(world)
     link_in_storage = engine.store.link
 
     async def lost(owner: JID, changes: Links) -> None:
@@ -377,6 +386,62 @@ async def test_what_was_committed_counts_though_its_answer_was_lost(
         patch.setattr(engine.store, "link", lost)
         assert await refused(admin, "set", link("blogs", "associate", "alone"), ns=OWNER) == ("resource-constraint",)
     assert await place(admin, "blogs") == (("top",), ("alone", "news"))
+
+
+async def test_what_is_refused_costs_no_reading_of_the_whole_graph(
+    world: World, admin: Client, juliet: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody may ask for what he is refused, as often as he likes."""
+    await tree(admin)
+    engine, read = engine_of(world), 0
+    links_in_storage = engine.store.links
+
+    async def counted(owner: JID) -> Sequence[Link]:
+        nonlocal read
+        read += 1
+        return await links_in_storage(owner)
+
+    monkeypatch.setattr(engine.store, "links", counted)
+    assert await configuring(juliet, "news", title="T") == ("forbidden",)
+    assert await refused(juliet, "set", "<delete node='news'/>", ns=OWNER) == ("forbidden",)
+    assert await refused(juliet, "set", link("blogs", "dissociate", "news"), ns=OWNER) == ("forbidden",)
+    assert await refused(admin, "set", "<create node='news'/>") == ("conflict",)
+    await publish(admin, "news", "2", to=SERVICE)
+    assert read == 0
+
+
+async def test_what_was_published_first_is_told_first_while_the_graph_is_read(
+    world: World, admin: Client, juliet: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await tree(admin)
+    await configure(admin, "news", max_items="3")
+    await subscribe(juliet, "blogs", subscription_type="items")
+    engine, reading, changing = engine_of(world), asyncio.Event(), asyncio.Event()
+    links_in_storage, link_in_storage = engine.store.links, engine.store.link
+
+    async def slow_links(owner: JID) -> Sequence[Link]:
+        await reading.wait()
+        return await links_in_storage(owner)
+
+    async def slow_link(owner: JID, changes: Links) -> None:
+        await changing.wait()
+        await link_in_storage(owner, changes)
+
+    monkeypatch.setattr(engine.store, "links", slow_links)
+    monkeypatch.setattr(engine.store, "link", slow_link)
+    engine.collections._graphs.clear()  # as it is after a start
+    by = JID.parse("admin@localhost")
+    tasks = [asyncio.ensure_future(engine.collections.link(HOST, "top", ["news"], [], by))]
+    await asyncio.sleep(0.05)
+    for id in "23":
+        tasks.append(asyncio.ensure_future(engine.publish(HOST, "news", [Item(id, b"<x xmlns='x:y'/>", by)])))
+        await asyncio.sleep(0.05)
+        reading.set()
+        await asyncio.sleep(0.05)
+    changing.set()
+    await asyncio.gather(*tasks)
+    await juliet.receives(event(item("2"), "blogs"))
+    await juliet.receives(event(item("3"), "blogs"))
 
 
 async def test_a_leaf_becomes_a_collection_without_its_items_and_never_a_leaf_again(admin: Client) -> None:

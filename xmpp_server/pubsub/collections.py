@@ -43,22 +43,17 @@ class Collections:
         self._notifications = notifications
         self._find = find
         self._lock = asyncio.Lock()
+        self._loading = asyncio.Lock()
         self._graphs: dict[JID, Graph] = {}
 
     async def graph(self, owner: JID) -> Graph:
         """What is in what, to be read."""
-        if not self._face.has_collections:
-            return Graph()
-        found = self._graphs.get(owner)
-        if found is None:
-            async with self._lock:
-                found = await self._loaded(owner)
-        return found
+        return await self._loaded(owner) if self._face.has_collections else Graph()
 
     @asynccontextmanager
     async def changing(self, owner: JID) -> AsyncIterator[Graph]:
         """The graph while nobody else changes it. Where the change fails it is read anew, for nobody knows what was
-        committed."""
+        committed; but not where it is refused, as everybody's requests may be, and then nothing was."""
         if not self._face.has_collections:
             self._graphs.clear()  # what was in memory is outdated once there are collections again
             yield Graph()
@@ -66,14 +61,17 @@ class Collections:
         async with self._lock:
             try:
                 yield await self._loaded(owner)
+            except StanzaError:
+                raise
             except BaseException:
                 self._graphs.pop(owner, None)
                 raise
 
     async def _loaded(self, owner: JID) -> Graph:
-        if owner not in self._graphs:
-            self._graphs[owner] = Graph(await self._store.links(owner))
-        return self._graphs[owner]
+        async with self._loading:  # nobody overtakes who waits for it: what was committed first is told first
+            if owner not in self._graphs:
+                self._graphs[owner] = Graph(await self._store.links(owner))
+            return self._graphs[owner]
 
     # -- what is to be changed
 

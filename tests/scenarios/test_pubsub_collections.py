@@ -501,6 +501,43 @@ async def test_a_collection_has_no_more_than_it_may(admin: Client) -> None:
     assert await configuring(admin, "blogs", children_max="1") == too_many
 
 
+async def test_what_is_over_a_limit_that_came_later_is_changed_and_taken_out(world: World, admin: Client) -> None:
+    await tree(admin)
+    await configure(admin, "blogs", children=("news", *[await made(admin, name) for name in ("a", "b", "c")]))
+    world.reconfigure(f"{COLLECTIONS}nodes = 2\n")
+    await configure(admin, "blogs", title="T")
+    await ask(admin, "set", link("blogs", "dissociate", "a"), ns=OWNER)
+    assert await place(admin, "blogs") == (("top",), ("b", "c", "news"))
+
+
+async def made(admin: Client, node: str) -> str:
+    await create(admin, node)
+    return node
+
+
+async def test_cycles_are_looked_for_above_the_collection_not_above_each_node(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await tree(admin)
+    names = [await made(admin, f"n{number}") for number in range(30)]
+    looked: list[str] = []
+    above = Graph.above
+
+    def noted(graph: Graph, node: str) -> dict[str, int]:
+        looked.append(node)
+        return above(graph, node)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Graph, "above", noted)
+        patch.setattr("xmpp_server.pubsub.collections.Collections.tell_links", _nothing)
+        await ask(admin, "set", link("blogs", "associate", *names), ns=OWNER)
+    assert looked == ["blogs"]
+
+
+async def _nothing(*_: object) -> None:
+    pass
+
+
 async def test_a_node_is_in_twenty_collections_at_most(admin: Client) -> None:
     names = tuple(f"c{n}" for n in range(21))
     for name in names:

@@ -126,13 +126,13 @@ class Collections:
             nodes[child].expect_owner(by)
             if by is not None and not nodes[parent].may_associate(by):
                 raise refuse("forbidden")
-        most = self._face.limits.nodes
         with graph.tried(changes):
             for name, node in nodes.items():
                 children, parents = len(graph.children(name)), len(graph.parents(name))
-                if children > (node.config.children_max or most) or parents > _PARENTS:
+                if 0 < node.config.children_max < children or parents > _PARENTS:
                     raise refuse("not-allowed", "max-nodes-exceeded")  # §7.2.3.3
-                if name in graph.above(name):
+            for parent in dict.fromkeys(parent for parent, _ in changes.added):  # a new cycle goes through one of them
+                if parent in graph.above(parent):
                     raise refuse("not-allowed", "invalid-options")  # §7.2.3.5
 
     # -- what is told (§5.3)

@@ -364,6 +364,10 @@ async def test_without_the_option_there_is_no_hierarchy_and_it_comes_back_as_it_
     await tree(admin)
     world.reconfigure(ADMINS)
     assert await nodes(admin) == ["blogs", "news", "top"]
+    assert await place(admin, "blogs") == ((), ())
+    await configure(admin, "blogs", title="T")
+    x = next(iter(next(iter(await ask(admin, "get", "<configure node='blogs'/>", ns=OWNER)))))
+    assert not values(x).keys() & {"children", "collection", "node_type", "children_max"}
     await ask(admin, "set", "<delete node='blogs'/>", ns=OWNER)
     world.reconfigure(COLLECTIONS)
     await create(admin, "blogs", node_type="collection")

@@ -203,7 +203,7 @@ def form(
     fields = [_field(config, each, bounds) for each in shown if _is_known(each.name, bounds) and each.of in kinds]
     if bounds.children and (whole or parents or config.is_collection):
         fields.append(Field(PARENTS, tuple(parents), "text-multi", "The collections of which this node is a child"))
-    if config.is_collection:
+    if bounds.children and config.is_collection:
         fields.append(Field(CHILDREN, tuple(children), "text-multi", "The nodes of which this node is a parent"))
     return Form.of(kind, NODE_CONFIG, *fields)
 

@@ -173,6 +173,19 @@ async def test_subscribers_hear_of_another_configuration_and_of_a_node_that_goes
     await juliet.receives(f"<message><event xmlns='{EVENT}'><delete node='news'>{redirect}</delete></event></message>")
 
 
+async def test_another_configuration_is_told_as_it_is_applied(world: World) -> None:
+    """A node of keys that was made for contacts counts as open, and its owner's form is as it was made."""
+    romeo, juliet = await world.login(f"{ROMEO}/orchard"), await world.login("juliet@localhost/balcony")
+    node = "urn:xmpp:omemo:2:devices"
+    await create(romeo, node, ROMEO, access_model="presence", notify_config="1")
+    await subscribe(juliet, node, ROMEO)
+    await configure(romeo, node, ROMEO, title="T")
+    message = await juliet.receives(f"<message><event xmlns='{EVENT}'><configuration node='{node}'/></event></message>")
+    assert values(next(iter(next(iter(next(iter(message)))))))["access_model"] == ("open",)
+    x = next(iter(next(iter(await ask(romeo, "get", f"<configure node='{node}'/>", ROMEO, OWNER)))))
+    assert values(x)["access_model"] == ("presence",)
+
+
 async def test_the_metadata_of_a_node_is_told_to_who_may_read_it(world: World) -> None:
     admin, juliet = await people(world)
     await create(admin, title="News", max_items="5")

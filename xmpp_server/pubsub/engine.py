@@ -162,10 +162,12 @@ class Engine:
         await self.collections.tell_links(node, links)
 
     async def form(self, node: Node, *, kind: FormKind = "form", whole: bool = False) -> Form:
-        """The configuration of a node with its place among collections."""
+        """The configuration of a node with its place among collections: as it is applied in a result, and as it is kept
+        in a form, which is submitted again."""
         graph = await self.collections.graph(node.owner)
         place = {"parents": graph.parents(node.name), "children": graph.children(node.name)}
-        return form(NodeConfig.of(node.row.config), self.bounds, kind=kind, whole=whole, **place)
+        config = node.config if kind == "result" else NodeConfig.of(node.row.config)
+        return form(config, self.bounds, kind=kind, whole=whole, **place)
 
     async def delete(self, owner: JID, name: str, by: JID | None = None, redirect: str = "") -> None:
         """Remove a node (§8.4); `redirect` is a URI to look at from now on."""

@@ -282,8 +282,13 @@ async def test_a_collection_has_one_subscription_of_each_type(admin: Client, jul
     await subscribe(juliet, "all")
     again = subscription(juliet, "all", subscription_type="nodes", subscription_depth="all")
     assert await refused(juliet, "set", again) == ("conflict",)
-    await subscribe(juliet, "all", subscription_type="items")
+    other = await subscribe(juliet, "all", subscription_type="items")
     assert len(await listed(juliet, "<subscriptions/>")) == 2
+    options = f"<options node='all' jid='{juliet.jid}' subid='{other}'>{{}}</options>"
+    same = options.format(form("subscribe_options", subscription_type="nodes"))
+    assert await refused(juliet, "set", same) == ("conflict",)
+    await ask(juliet, "set", options.format(form("subscribe_options", deliver="0")))
+    await ask(juliet, "set", options.format(form("subscribe_options", subscription_type="all")))
 
 
 async def test_a_lease_ends_one_subscription_and_leaves_the_others(

@@ -139,8 +139,13 @@ class Subscriptions:
 
         def change(row: NodeRow) -> Relations:
             node = self._engine.found(owner, name, row)
-            meant = self._meant(_existing(node, jid, "modify"), subid)
-            return Relations([self._with_options(node, each, submitted) for each in meant])
+            there = _existing(node, jid, "modify")
+            meant = self._meant(there, subid)
+            changed = [self._with_options(node, each, submitted) for each in meant]
+            others = {_type(each) for each in there if each not in meant}
+            if node.config.is_collection and {*map(_type, changed)}.difference(map(_type, meant)) & others:
+                raise refuse("conflict")  # XEP-0248 §6.1.3
+            return Relations(changed)
 
         with refusing():
             await self._engine.store.relate(owner, name, by.bare, change)

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from tests.databases import Servers
 from xmpp_server.protocol.jid import JID
+from xmpp_server.pubsub import events
 from xmpp_server.pubsub.engine import Engine
 from xmpp_server.pubsub.graph import Graph
 from xmpp_server.storage.errors import StorageError
@@ -448,6 +449,48 @@ async def test_what_was_published_first_is_told_first_while_the_graph_is_read(
     await juliet.receives(event(item("3"), "blogs"))
 
 
+async def test_others_are_served_while_many_collections_are_told(world: World, admin: Client) -> None:
+    await create(admin, "news")
+    above = dict.fromkeys((f"c{number}" for number in range(500)), 1)
+    collections, turns, ends = engine_of(world).collections, 0, False
+
+    async def watch() -> None:
+        nonlocal turns
+        while not ends:
+            await asyncio.sleep(0)
+            turns += 1
+
+    watching = asyncio.ensure_future(watch())
+    node = await engine_of(world).node(HOST, "news")
+    turns = 0
+    await collections.tell(node, events.retracted("news", ["1"]), "items", above)
+    seen, ends = turns, True
+    await watching
+    await world.settle()
+    assert seen >= 9
+
+
+async def test_above_a_collection_is_looked_once_however_many_nodes_come_into_it(
+    world: World, admin: Client, juliet: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await tree(admin)
+    names = [await made(admin, f"n{number}") for number in range(15)]
+    await subscribe(juliet, "top", subscription_depth="2")
+    looked: list[str] = []
+    above = Graph.above
+
+    def noted(graph: Graph, node: str) -> dict[str, int]:
+        looked.append(node)
+        return above(graph, node)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Graph, "above", noted)
+        await ask(admin, "set", link("blogs", "associate", *names), ns=OWNER)
+    for name in names:
+        await juliet.receives(event(f"<collection node='blogs'><associate node='{name}'/></collection>", "top"))
+    assert looked == ["blogs"] * 2  # for cycles, and for those who are told
+
+
 async def test_a_leaf_becomes_a_collection_without_its_items_and_never_a_leaf_again(admin: Client) -> None:
     """§7.2.4, §7.2.3.4"""
     await tree(admin)
@@ -517,29 +560,6 @@ async def test_what_is_over_a_limit_that_came_later_is_changed_and_taken_out(wor
 async def made(admin: Client, node: str) -> str:
     await create(admin, node)
     return node
-
-
-async def test_cycles_are_looked_for_above_the_collection_not_above_each_node(
-    admin: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await tree(admin)
-    names = [await made(admin, f"n{number}") for number in range(30)]
-    looked: list[str] = []
-    above = Graph.above
-
-    def noted(graph: Graph, node: str) -> dict[str, int]:
-        looked.append(node)
-        return above(graph, node)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Graph, "above", noted)
-        patch.setattr("xmpp_server.pubsub.collections.Collections.tell_links", _nothing)
-        await ask(admin, "set", link("blogs", "associate", *names), ns=OWNER)
-    assert looked == ["blogs"]
-
-
-async def _nothing(*_: object) -> None:
-    pass
 
 
 async def test_a_node_is_in_twenty_collections_at_most(admin: Client) -> None:

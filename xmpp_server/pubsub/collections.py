@@ -30,6 +30,8 @@ from .options import About, SubscriptionOptions
 
 _PARENTS: Final = 20
 """Collections that a node is in at most: so many lines its notifications go through, and those above them."""
+_TOGETHER: Final = 50
+"""Lines in which something is put in one turn of the loop."""
 
 FindNode = Callable[[JID, str, JID | None], Awaitable[Node]]
 
@@ -143,13 +145,20 @@ class Collections:
             return
         if above is None:
             above = (await self.graph(node.owner)).above(node.name)
-        for collection, steps in above.items():
+        await self._tell_above(node, event, about, above)
+
+    async def _tell_above(self, node: Node, event: Element, about: About, above: Mapping[str, int]) -> None:
+        for number, (collection, steps) in enumerate(above.items(), 1):
             await self._notifications.tell(node, event, through=collection, wants=_wants(about, steps))
+            if number % _TOGETHER == 0:
+                await asyncio.sleep(0)
 
     async def tell_links(self, node: Node, changes: Links) -> None:
         """Nodes came into collections, or left them (§5.3.2); `node` is one of them."""
         graph = await self.graph(node.owner)
         named = [("associate", link) for link in changes.added] + [("dissociate", link) for link in changes.removed]
+        parents = dict.fromkeys(parent for _, (parent, _) in named)
+        above = {parent: {name: steps + 1 for name, steps in graph.above(parent).items()} for parent in parents}
         for what, (parent, child) in named:
             try:
                 collection = node if parent == node.name else await self._find(node.owner, parent, None)
@@ -157,8 +166,7 @@ class Collections:
                 continue
             event = events.linked(parent, what, child)
             await self._notifications.tell(collection, event, wants=_wants("nodes", 1))
-            for above, steps in graph.above(parent).items():
-                await self._notifications.tell(collection, event, through=above, wants=_wants("nodes", steps + 1))
+            await self._tell_above(collection, event, "nodes", above[parent])
 
 
 def _links(name: str, parents: Iterable[str], children: Iterable[str]) -> set[Link]:

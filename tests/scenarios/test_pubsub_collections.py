@@ -14,6 +14,7 @@ from xmpp_server.protocol.jid import JID
 from xmpp_server.pubsub import events
 from xmpp_server.pubsub.engine import Engine
 from xmpp_server.pubsub.graph import Graph
+from xmpp_server.storage.batch import Unit
 from xmpp_server.storage.errors import StorageError
 from xmpp_server.storage.pubsub_links import Link, Links
 from xmpp_server.storage.pubsub_tables import Item
@@ -391,6 +392,28 @@ async def test_what_was_committed_counts_though_its_answer_was_lost(
         patch.setattr(engine.store, "link", lost)
         assert await refused(admin, "set", link("blogs", "associate", "alone"), ns=OWNER) == ("resource-constraint",)
     assert await place(admin, "blogs") == (("top",), ("alone", "news"))
+
+
+async def test_what_is_still_being_committed_counts_though_nobody_waits_for_it(
+    world: World, admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await tree(admin)
+    await create(admin, "alone")
+    collections, driver, committing = engine_of(world).collections, world.store.database._driver, asyncio.Event()
+    commit = driver.commit
+
+    async def slow(units: Sequence[Unit]) -> None:
+        await committing.wait()
+        await commit(units)
+
+    monkeypatch.setattr(driver, "commit", slow)
+    linking = asyncio.ensure_future(collections.link(HOST, "blogs", ["alone"], [], JID.parse("admin@localhost")))
+    await asyncio.sleep(0.05)
+    linking.cancel()
+    reading = asyncio.ensure_future(collections.graph(HOST))
+    await asyncio.sleep(0.05)
+    committing.set()
+    assert (await reading).children("blogs") == ["alone", "news"]
 
 
 async def test_what_is_refused_costs_no_reading_of_the_whole_graph(

@@ -59,8 +59,13 @@ class NodeLinks:
         self._database = database
 
     async def links(self, owner: JID) -> Sequence[Link]:
-        """All that is in collections of the owner."""
-        return [(collection, node) for collection, node in await self._database.all(_LIST, owner=str(owner))]
+        """All that is in collections of the owner, read in the order of the writes: after a change whose caller was
+        cancelled while it was being committed."""
+
+        async def work(transaction: Transaction) -> Sequence[Link]:
+            return [(collection, node) for collection, node in await transaction.all(_LIST, owner=str(owner))]
+
+        return await self._database.write(work)
 
     async def link(self, owner: JID, changes: Links) -> None:
         """Change what is in collections. The nodes exist: see `change_links`."""

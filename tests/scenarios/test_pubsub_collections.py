@@ -17,7 +17,7 @@ from xmpp_server.pubsub.graph import Graph
 from xmpp_server.storage.batch import Unit
 from xmpp_server.storage.errors import StorageError
 from xmpp_server.storage.pubsub_links import Link, Links
-from xmpp_server.storage.pubsub_tables import Item
+from xmpp_server.storage.pubsub_tables import Item, NodeRow
 
 from .conftest import MakeWorld
 from .pubsub import (
@@ -676,6 +676,24 @@ async def test_who_may_not_associate_does_not_learn_what_is_in_a_collection(
     await create(admin, "alone")
     await configure(admin, "blogs", access_model="whitelist")
     assert await refused(juliet, "set", link("blogs", "associate", node), ns=OWNER) == ("forbidden",)
+
+
+async def test_who_may_not_associate_has_us_read_no_more_than_one_node(
+    world: World, admin: Client, juliet: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await tree(admin)
+    names = [await made(admin, f"n{number}") for number in range(20)]
+    store, read = engine_of(world).store, 0
+    node_in_storage = store.node
+
+    async def counted(owner: JID, node: str, of: JID) -> NodeRow | None:
+        nonlocal read
+        read += 1
+        return await node_in_storage(owner, node, of)
+
+    monkeypatch.setattr(store, "node", counted)
+    assert await refused(juliet, "set", link("blogs", "associate", *names), ns=OWNER) == ("forbidden",)
+    assert read == 2
 
 
 async def test_what_is_taken_out_twice_in_a_request_leaves_once(admin: Client, juliet: Client) -> None:

@@ -118,23 +118,23 @@ class Collections:
         it."""
         nodes = dict(known)
         owner = next(iter(known.values())).owner
-        wanted = dict.fromkeys((*changes.added, *asked))
-        for name in dict.fromkeys(name for link in wanted for name in link):
-            if name not in nodes:
-                nodes[name] = await self._find(owner, name, by)
-        for parent, child in wanted:
-            if not nodes[parent].config.is_collection:
+        for link in dict.fromkeys((*changes.added, *asked)):
+            for name in link:
+                if name not in nodes:
+                    nodes[name] = await self._find(owner, name, by)
+            parent, child = (nodes[name] for name in link)
+            if not parent.config.is_collection:
                 raise refuse("not-allowed", "invalid-options")  # §7.2.3.1
-            nodes[child].expect_owner(by)
-            if by is not None and not nodes[parent].may_associate(by):
+            child.expect_owner(by)
+            if by is not None and not parent.may_associate(by):
                 raise refuse("forbidden")
         with graph.tried(changes):
             for name, node in nodes.items():
                 children, parents = len(graph.children(name)), len(graph.parents(name))
                 if 0 < node.config.children_max < children or parents > _PARENTS:
                     raise refuse("not-allowed", "max-nodes-exceeded")  # §7.2.3.3
-            for parent in dict.fromkeys(parent for parent, _ in changes.added):  # a new cycle goes through one of them
-                if parent in graph.above(parent):
+            for name in dict.fromkeys(parent for parent, _ in changes.added):  # a new cycle goes through one of them
+                if name in graph.above(name):
                     raise refuse("not-allowed", "invalid-options")  # §7.2.3.5
 
     # -- what is told (§5.3)

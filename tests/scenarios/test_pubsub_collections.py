@@ -376,6 +376,28 @@ async def test_without_the_option_there_is_no_hierarchy_and_it_comes_back_as_it_
     assert await nodes(admin) == ["blogs", "news", "top"]
 
 
+async def test_a_deletion_counts_in_which_the_option_comes_back(
+    world: World, admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await tree(admin)
+    engine, deleting = engine_of(world), asyncio.Event()
+    delete_in_storage = engine.store.delete
+
+    async def slow(owner: JID, node: str) -> bool:
+        await deleting.wait()
+        return await delete_in_storage(owner, node)
+
+    monkeypatch.setattr(engine.store, "delete", slow)
+    world.reconfigure(ADMINS)
+    task = asyncio.ensure_future(engine.delete(HOST, "blogs"))
+    await asyncio.sleep(0.05)
+    world.reconfigure(COLLECTIONS)
+    assert await nodes(admin) == ["top"]
+    deleting.set()
+    await task
+    assert await nodes(admin) == ["news", "top"]
+
+
 async def test_what_was_committed_counts_though_its_answer_was_lost(
     world: World, admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,8 +57,10 @@ class Collections:
         """The graph while nobody else changes it. Where the change fails it is read anew, for nobody knows what was
         committed; but not where it is refused, as everybody's requests may be, and then nothing was."""
         if not self._face.has_collections:
-            self._graphs.clear()  # what was in memory is outdated once there are collections again
-            yield Graph()
+            try:
+                yield Graph()
+            finally:
+                self._graphs.clear()  # what is in memory is outdated, also where there are collections again meanwhile
             return
         async with self._lock:
             try:

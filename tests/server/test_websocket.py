@@ -212,6 +212,30 @@ async def test_pages_of_other_origins_are_turned_away(make_server: MakeServer, h
     assert raised.value.status == 403
 
 
+async def test_one_address_has_so_many_connections(make_server: MakeServer, http: aiohttp.ClientSession) -> None:
+    server = await make_server("[limits]\nconnections_per_address = 2")
+    first, second = [await Tab.connect(http, server) for _ in range(2)]
+    with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+        await Tab.connect(http, server)
+    assert raised.value.status == 429
+    await first.socket.close()
+    await until(lambda: len(server.connections) == 1)
+    for tab in (second, await Tab.connect(http, server)):
+        await tab.open()
+
+
+async def test_behind_a_proxy_its_clients_are_counted(make_server: MakeServer, http: aiohttp.ClientSession) -> None:
+    server = await make_server(f"[limits]\nconnections_per_address = 1\n[http]\nproxies = ['{ADDRESS}']")
+    clients = ["192.0.2.1", "192.0.2.2"]
+    tabs = [await Tab.connect(http, server, headers={"X-Forwarded-For": client}) for client in clients]
+    assert sorted(connection.address for connection in server.connections) == clients
+    with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+        await Tab.connect(http, server, headers={"X-Forwarded-For": "192.0.2.2"})
+    assert raised.value.status == 429
+    for tab in tabs:
+        await tab.open()
+
+
 async def test_without_tls_nobody_logs_in(server: RunningServer, http: aiohttp.ClientSession) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
         await http.ws_connect(f"http://{ADDRESS}:{server.http_port}/xmpp-websocket", protocols=("xmpp",))

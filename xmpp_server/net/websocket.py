@@ -47,11 +47,13 @@ class WebSocket:
         most = 2 * self.clients.settings.after.max_bytes  # what is more than once is told of by an error of the stream
         heartbeat = min(_HEARTBEAT, self.clients.limits.keepalive)
         socket = web.WebSocketResponse(protocols=(_PROTOCOL,), heartbeat=heartbeat, compress=False, max_msg_size=most)
-        await socket.prepare(request)
         connection = WebSocketConnection(self.clients, secure=request.secure)
         transport = _Transport(socket, request, connection)
         connection.connection_made(cast(asyncio.Transport, transport))
         try:
+            if connection.closing:
+                return text(429, "There are too many connections from your address.")
+            await socket.prepare(request)
             async for message in socket:
                 if message.type is not WSMsgType.TEXT:
                     await socket.close(code=1003)
@@ -129,8 +131,9 @@ class _Transport:
     close = write_eof
 
     def abort(self) -> None:
+        """End it at once; before it is a WebSocket the request's answer does."""
         self.readable.set()
-        if (transport := self._request.transport) is not None:
+        if self._socket.prepared and (transport := self._request.transport) is not None:
             transport.abort()
 
     def _go_on(self) -> None:

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from tests.server.bystanders import bystanders
 from tests.server.conftest import MakeServer
 from tests.server.raw_client import RawClient
 from tests.server.running import ADDRESS, PASSWORD, RunningServer
@@ -151,16 +152,42 @@ async def test_what_is_too_large_is_answered_by_an_error(server: RunningServer, 
 
 
 async def test_pings_in_great_number_are_answered_and_what_follows_is_heard(
-    server: RunningServer, http: aiohttp.ClientSession
+    make_server: MakeServer, http: aiohttp.ClientSession
 ) -> None:
+    server = await make_server("[limits]\nbytes_per_second = 1000000")
     romeo = await Tab.connect(http, server, autoping=False)
-    for _ in range(2000):
-        await romeo.socket.ping(b"x" * 125)
+    for number in range(2000):
+        await romeo.socket.ping(b"%0125d" % number)
     await romeo.say(OPEN)
     async with asyncio.timeout(DEADLINE):
-        for _ in range(2000):
-            assert (await romeo.socket.receive()).type is aiohttp.WSMsgType.PONG
+        for number in range(2000):
+            pong = await romeo.socket.receive()
+            assert (pong.type, pong.data) == (aiohttp.WSMsgType.PONG, b"%0125d" % number)
     assert (await romeo.hear()).name == "open"
+
+
+async def test_a_flood_of_frames_without_a_message_is_read_at_the_rate(
+    make_server: MakeServer, http: aiohttp.ClientSession
+) -> None:
+    """Each is an answer or a turn of the reader, before anybody has logged in."""
+    rate, count = 300_000, 15_000
+    server = await make_server(f"[limits]\nbytes_per_second = {rate}")
+    pair = await bystanders(server)
+    stranger = await Tab.connect(http, server, autoping=False)
+    await fragment(stranger, b"<", aiohttp.WSMsgType.TEXT)
+    clock = asyncio.get_running_loop().time
+    async with pair.undisturbed():
+        started = clock()
+        for _ in range(count // 3):
+            await fragment(stranger, b"", aiohttp.WSMsgType.PING, last=True)
+            await fragment(stranger, b"", aiohttp.WSMsgType.PONG, last=True)
+            await fragment(stranger, b"", aiohttp.WSMsgType.CONTINUATION)
+        async with asyncio.timeout(DEADLINE):
+            for _ in range(count // 3):
+                assert (await stranger.socket.receive()).type is aiohttp.WSMsgType.PONG
+        took = clock() - started
+    size = 6 + 64  # a frame counts for more than its octets
+    assert took > (size * count - 16_384 - size * 65_536 / 6) / rate  # so many octets may have been read at once
 
 
 async def test_a_silent_page_is_pinged_and_goes_on(make_server: MakeServer, http: aiohttp.ClientSession) -> None:

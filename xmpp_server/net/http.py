@@ -12,7 +12,7 @@ import asyncio
 import math
 import ssl
 from asyncio.sslproto import SSLProtocol
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Final, cast
@@ -28,6 +28,7 @@ from xmpp_server.util.limits import Places, address_key
 from xmpp_server.util.tasks import run_eagerly
 
 from .certificates import Certificate, CertificateError, matching_names
+from .frames import Frames
 
 _log = structlog.get_logger()
 
@@ -65,7 +66,7 @@ class HTTPServer:
 
     def connection(self, *, tls: bool) -> asyncio.Protocol:
         """The protocol of a new connection."""
-        return _Connection(self, self._server, self._tls.context if tls else None)
+        return HTTPConnection(self, self._server, self._tls.context if tls else None)
 
     def renew(self, certificates: Mapping[str, Certificate]) -> None:
         """Serve these from now on. Raises CertificateError, and then keeps what it had."""
@@ -81,7 +82,7 @@ class HTTPServer:
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         loop = asyncio.get_running_loop()
         request = Request(message, payload, protocol, writer, task, loop, client_max_size=self.limits.body)
-        assert isinstance(protocol, _Connection)
+        assert isinstance(protocol, HTTPConnection)
         request.address, request.key, request.secure = protocol.address, protocol.key, protocol.tls is not None
         return request
 
@@ -125,10 +126,10 @@ class HTTPServer:
             request.secure = protocol in ("https", "wss")
 
 
-class _Connection(RequestHandler):
+class HTTPConnection(RequestHandler):
     """One client's socket. Its place is taken before the handshake, which aiohttp would not see."""
 
-    __slots__ = ("_http", "_placed", "_started", "address", "key", "tls")
+    __slots__ = ("_held", "_http", "_placed", "_started", "address", "came", "key", "tls")
 
     def __init__(self, http: HTTPServer, server: web.Server, tls: ssl.SSLContext | None) -> None:
         limits = http.limits
@@ -147,6 +148,9 @@ class _Connection(RequestHandler):
         self._http = http
         self._placed = False
         self._started = False
+        self._held: asyncio.TimerHandle | None = None
+        self.came: Callable[[int, int], None] | None = None
+        """Who is told of the octets of a WebSocket as they come, and of how many frames begin in them."""
         self.tls = tls
         self.address = ""
         self.key = ""
@@ -208,7 +212,29 @@ class _Connection(RequestHandler):
         else:
             _log.error("connection_failed", address=self.address, exc_info=exc_info)
 
+    def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
+        super().set_parser(parser if self.came is None else cast(Any, Frames(parser, self.came)), data_received_cb)
+
+    def hold(self, seconds: float) -> None:
+        """Read nothing for a while, whatever has room for it."""
+        if self._held is not None:
+            self._held.cancel()
+        self._held = asyncio.get_running_loop().call_later(seconds, self._go_on)
+        self._pause_transport_reading()
+
+    def _go_on(self) -> None:
+        self._held = None
+        if not (self._reading_paused or self._buffer_paused):
+            self._resume_transport_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        super().resume_reading(resume_parser)
+        if self._held is not None:
+            self._pause_transport_reading()
+
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self._held is not None:
+            self._held.cancel()
         self._leave()
         if self._started:
             super().connection_lost(exc)

@@ -18,10 +18,13 @@ from xmpp_server.util.http import Request, text
 from xmpp_server.util.tasks import run_eagerly
 
 from .c2s import ClientConnection, Clients
+from .http import HTTPConnection
 from .origins import may_connect
 
 _PROTOCOL: Final = "xmpp"
 _HEARTBEAT: Final = 50.0  # seconds: proxies cut off who is silent for 60
+_FRAME: Final = 64  # octets: what a frame counts for besides its own, for the smallest are as much work
+_FRAMES_A_TURN: Final = 50  # then others have their turn
 _WORDS: Final = WebSocketWords()
 
 
@@ -46,20 +49,30 @@ class WebSocket:
             return text(403, "This is for connections with TLS.")
         most = 2 * self.clients.settings.after.max_bytes  # what is more than once is told of by an error of the stream
         heartbeat = min(_HEARTBEAT, self.clients.limits.keepalive)
-        socket = web.WebSocketResponse(protocols=(_PROTOCOL,), heartbeat=heartbeat, compress=False, max_msg_size=most)
+        socket = web.WebSocketResponse(
+            protocols=(_PROTOCOL,), heartbeat=heartbeat, compress=False, max_msg_size=most, autoping=False
+        )
         connection = WebSocketConnection(self.clients, secure=request.secure)
         transport = _Transport(socket, request, connection)
         connection.connection_made(cast(asyncio.Transport, transport))
         try:
             if connection.closing:
                 return text(429, "There are too many connections from your address.")
+            cast(HTTPConnection, request.protocol).came = connection.came
             await socket.prepare(request)
+            handled = 0
             async for message in socket:
-                if message.type is not WSMsgType.TEXT:
+                if message.type is WSMsgType.TEXT:
+                    connection.data_received(message.data.encode())
+                elif message.type is WSMsgType.PING:
+                    await socket.pong(message.data)
+                elif message.type is not WSMsgType.PONG:
                     await socket.close(code=1003)
                     break
-                connection.data_received(message.data.encode())
                 await transport.readable.wait()
+                handled += 1
+                if not handled % _FRAMES_A_TURN:
+                    await asyncio.sleep(0)
         finally:
             connection.connection_lost(None)
         return socket
@@ -76,6 +89,19 @@ class WebSocketConnection(ClientConnection):
         self._stream = C2SStream(clients.settings, {} if secure else None, framer, _WORDS)
 
     starts_tls = False
+
+    def came(self, octets: int, frames: int) -> None:
+        """Account for what came over the socket: pings, and parts of messages, are work too."""
+        self._meter(octets + frames * _FRAME)
+
+    def _hold(self, seconds: float) -> None:
+        """The socket itself, for what completes no message would never have to wait."""
+        if self._transport is not None:
+            cast(_Transport, self._transport).hold(seconds)
+
+    def received(self, data: bytes) -> None:
+        self._stream.receive_data(data)
+        self._advance()
 
     def flush(self) -> None:
         out = self._out
@@ -114,6 +140,10 @@ class _Transport:
 
     def resume_reading(self) -> None:
         self.readable.set()
+
+    def hold(self, seconds: float) -> None:
+        """Read nothing more from the socket for a while; what was read is handled."""
+        cast(HTTPConnection, self._request.protocol).hold(min(seconds, _HEARTBEAT))
 
     def send(self, messages: list[bytes]) -> None:
         """Send these; while that has to wait the connection is paused."""

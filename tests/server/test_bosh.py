@@ -235,6 +235,22 @@ async def test_what_is_no_request_is_bad(server: RunningServer, http: aiohttp.Cl
     assert not server.connections
 
 
+async def test_two_bodies_make_no_session_and_lose_nothing_silently(
+    people: RunningServer, http: aiohttp.ClientSession
+) -> None:
+    """§6: a request is one `<body/>`."""
+    page = Page(http, people)
+    two = page.request(to="localhost") + page.request(MESSAGE.format(to="juliet@localhost", body="lost"))
+    body = await page.post(two)
+    assert body is not None
+    assert ended(body) == "bad-request"
+    assert not people.connections
+    await page.bind("romeo")
+    body = await page.post(page.request() + MESSAGE.format(to="juliet@localhost", body="lost"))
+    assert body is not None
+    assert ended(body) == "bad-request"
+
+
 async def test_a_session_that_nobody_has_is_not_found(server: RunningServer, http: aiohttp.ClientSession) -> None:
     page = Page(http, server)
     assert ended(await page.ask(sid="guessed")) == "item-not-found"

@@ -9,7 +9,7 @@ from xmpp_server.protocol.element import Element
 from xmpp_server.protocol.errors import StreamError
 from xmpp_server.protocol.stanza import Stanza
 from xmpp_server.stream.bosh import Terminated
-from xmpp_server.stream.bosh_framing import BoshFramer, read_body
+from xmpp_server.stream.bosh_framing import BoshFramer, read_body, read_sid
 from xmpp_server.stream.framing import Event, Limits, StreamClosed, StreamOpened
 
 LIMITS = Limits(max_bytes=10_000, max_depth=10, max_attributes=16)
@@ -65,6 +65,53 @@ def test_what_is_no_body_is_a_bad_request(data: bytes) -> None:
     with pytest.raises(Terminated) as raised:
         read_body(data, LIMITS)
     assert raised.value.condition == "bad-request"
+
+
+EMPTY = b"<body rid='1' sid='x' xmlns='http://jabber.org/protocol/httpbind'/>"
+FULL = BODY.format(more="sid='x'", content="").encode()
+
+
+@pytest.mark.parametrize("request_", [EMPTY, FULL, FULL[: -len("</body>")] + PLAIN.encode() + b"</body>"])
+@pytest.mark.parametrize(
+    "more", [EMPTY, PLAIN.encode(), b"text", b"<!-- -->", b"<?pi?>", b"<!DOCTYPE x>", b"</body", b"<a", b">"]
+)
+def test_what_follows_the_body_is_not_dropped_but_refused(request_: bytes, more: bytes) -> None:
+    """§6: the request is one `<body/>`."""
+    with pytest.raises(Terminated) as raised:
+        read_body(request_ + more, LIMITS)
+    assert raised.value.condition == "bad-request"
+
+
+@pytest.mark.parametrize("end", [b"</bodyy>", b"</x:body>", b"</message>"])
+def test_the_end_tag_is_that_of_the_start_tag(end: bytes) -> None:
+    with pytest.raises(Terminated):
+        read_body(FULL.replace(b"</body>", end), LIMITS)
+    assert read_body(FULL.replace(b"</body>", b"</body \n>"), LIMITS).empty
+
+
+@pytest.mark.parametrize("more", ["to='im.example'", "sid='x' to='im.example' xmpp:restart='true'"])
+@pytest.mark.parametrize("content", ["</body><body>", PLAIN + "</body>" + PLAIN, "</body><!DOCTYPE x><body>", "<a>"])
+def test_what_begins_a_stream_is_one_body_too(more: str, content: str) -> None:
+    with pytest.raises(Terminated) as raised:
+        read_body(BODY.format(more=more, content=content).encode(), LIMITS)
+    assert raised.value.condition == "bad-request"
+
+
+@pytest.mark.parametrize("content", ["</body><body>", "</body><body/>" + PLAIN, "</body>" + PLAIN, "</body>text"])
+def test_a_second_body_ends_the_stream_after_what_the_first_holds(framer: BoshFramer, content: str) -> None:
+    framer.take(read_body(BODY.format(more="sid='x'", content=PLAIN + content).encode(), LIMITS))
+    assert isinstance(framer.next_event(), Stanza)
+    with pytest.raises(StreamError) as raised:
+        framer.next_event()
+    assert raised.value.condition == "not-well-formed"
+
+
+@pytest.mark.parametrize(
+    ("data", "sid"),
+    [(FULL, "x"), (FULL[:-4], "x"), (b" \n" + FULL, "x"), (CREATE.encode(), ""), (FULL[:30], ""), (b"", "")],
+)
+def test_the_session_is_known_by_the_start_tag(data: bytes, sid: str) -> None:
+    assert read_sid(data, LIMITS) == sid
 
 
 def test_stanzas_that_name_their_namespace_are_taken_as_they_are(framer: BoshFramer) -> None:

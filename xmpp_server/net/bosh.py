@@ -21,7 +21,7 @@ from aiohttp import web
 from xmpp_server.protocol.errors import StreamError
 from xmpp_server.stream import bosh
 from xmpp_server.stream.bosh import Terminated
-from xmpp_server.stream.bosh_framing import BoshFramer, read_body
+from xmpp_server.stream.bosh_framing import BoshFramer, read_body, read_sid
 from xmpp_server.stream.c2s import C2SStream
 from xmpp_server.stream.websocket import alone
 from xmpp_server.util.http import Request, text
@@ -114,7 +114,7 @@ class Bosh:
 
     def _is_logged_in(self, beginning: bytes) -> bool:
         """Whether what begins so is a request of a client that has logged in."""
-        connection = self.connections.get(read_body(beginning + b">", self.clients.settings.before).sid)
+        connection = self.connections.get(read_sid(beginning, self.clients.settings.before))
         return connection is not None and connection.authenticated
 
     def _create(self, first: bosh.Request, request: Request) -> BoshConnection:

@@ -55,7 +55,7 @@ class Settings:
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request: the attributes of its `<body/>` by name, those of XEP-0206 as `xmpp:restart`, and whether there is
-    something in it: `content`, with the end tag, as it stands below `context`."""
+    something in it: `content`, as it stands below `context`."""
 
     attrs: dict[str, str]
     empty: bool

@@ -13,7 +13,7 @@ from ..protocol.element import Element
 from ..protocol.errors import StreamError
 from .bosh import Request, Terminated
 from .frames import Event, Limits, StreamClosed, StreamOpened
-from .header import WHITE, check_start, read_start
+from .header import WHITE, Start, check_start, read_start
 from .rewrite import canonical
 from .scanner import Scanner
 from .websocket import element
@@ -24,10 +24,36 @@ _PREFIXES: Final = {ns.XBOSH: "xmpp:", ns.XML: "xml:"}
 
 def read_body(data: bytes, limits: Limits) -> Request:
     """The request that an HTTP request's body holds; what is in it is looked at by `BoshFramer` only. Raises Terminated
-    where it is none."""
+    where it is none, or where anything comes after it (XEP-0124 §6)."""
     data = data.strip(WHITE)
+    start, attrs = _read_start(data, limits)
+    content = data[start.end :]
+    if not start.empty:
+        content, tag, name = content.rpartition(b"</")
+        if not tag or not name.endswith(b">") or name[:-1].rstrip(WHITE) != start.name.encode():
+            raise Terminated("bad-request")
+        content = content.rstrip(WHITE)
+    elif content:
+        raise Terminated("bad-request")
+    request = Request(attrs, not content, content, start.context(ns.CLIENT))
+    # What is in these counts for nothing, but they may not hold another body.
+    if content and (not request.sid or request.restarts) and _elements(request, limits, "")[1] is not None:
+        raise Terminated("bad-request")
+    return request
+
+
+def read_sid(data: bytes, limits: Limits) -> str:
+    """Of which session a request is that begins so; empty: of none, or none can be told yet."""
     try:
-        if not data.endswith(b">"):
+        return _read_start(data.lstrip(WHITE), limits)[1].get("sid", "")
+    except Terminated:
+        return ""
+
+
+def _read_start(data: bytes, limits: Limits) -> tuple[Start, dict[str, str]]:
+    """The start tag of a request's `<body/>`, and its attributes. Raises Terminated."""
+    try:
+        if not data:
             raise Terminated("bad-request")
         check_start(data)
         start = read_start(data, limits)
@@ -39,8 +65,18 @@ def read_body(data: bytes, limits: Limits) -> Request:
     for key, value in start.attrs.items():
         uri, _, name = key.rpartition("\n")
         attrs[_PREFIXES.get(uri, f"{{{uri}}}") + name if uri else name] = value
-    content = b"" if start.empty else data[start.end :]
-    return Request(attrs, content.startswith(b"</") or not content, content, start.context(ns.CLIENT))
+    return start, attrs
+
+
+def _elements(request: Request, limits: Limits, lang: str) -> tuple[list[Event], StreamError | None]:
+    """What is in a request, and what is wrong after it. Its own end tag was cut off, so there is no other."""
+    assert request.context is not None
+    scanner = Scanner(request.context)
+    scanner.scan(request.content, limits, lang)
+    scanner.close()
+    if scanner.error is None and (scanner.closed or scanner.busy):
+        scanner.error = StreamError("not-well-formed")
+    return [event for event in scanner.events if not isinstance(event, StreamClosed)], scanner.error
 
 
 class BoshFramer:
@@ -122,15 +158,10 @@ class BoshFramer:
         self._events.append(StreamOpened(get("to", ""), get("from", ""), version, self._lang, "", ns.CLIENT, {}))
 
     def _scan(self, request: Request) -> None:
-        assert request.context is not None
-        scanner = Scanner(request.context)
-        scanner.scan(request.content, self.limits, self._lang)
-        scanner.close()
-        for event in scanner.events:
-            if isinstance(event, StreamClosed):
-                return
-            self._events.append(self._stanza(event))
-        raise scanner.error or StreamError("not-well-formed")
+        events, error = _elements(request, self.limits, self._lang)
+        self._events += [self._stanza(event) for event in events]
+        if error is not None:
+            raise error
 
     def _stanza(self, event: Event) -> Event:
         """XEP-0206 §2: many leave out the namespace of stanzas, and mean `jabber:client`."""

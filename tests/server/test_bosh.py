@@ -284,6 +284,33 @@ async def test_before_the_login_bodies_are_small(people: RunningServer, http: ai
     assert ended(await romeo.ask(MESSAGE.format(to="juliet@localhost", body=much))) == "policy-violation"
 
 
+async def test_a_body_that_is_too_large_ends_the_session_that_it_is_said_to_end(
+    people: RunningServer, http: aiohttp.ClientSession
+) -> None:
+    """§17.2: also for the request that waits; a stranger's ends nothing."""
+    settings = people.app.config.options.limits
+    romeo = Page(http, people)
+    await romeo.bind("romeo")
+    held = asyncio.create_task(romeo.ask())
+    connection = next(iter(people.app._web._bosh.connections.values()))
+    await until(lambda: connection.http.can_say)
+    much = "x" * (settings.stanza_bytes + settings.stanza_bytes_before_login)
+    assert ended(await Page(http, people).ask(much, sid="guessed")) == "policy-violation"
+    await romeo.post(romeo.request(much)[:-1])
+    assert ended(await held) == "policy-violation"
+    await until(lambda: not people.connections)
+    assert ended(await romeo.ask()) == "item-not-found"
+
+
+async def test_without_tls_nobodys_session_is_ended(make_server: MakeServer, http: aiohttp.ClientSession) -> None:
+    server = await make_server("[tls]\nstarttls = 'optional'")
+    page, plain = Page(http, server), Page(http, server, tls=False)
+    await page.create()
+    much = "x" * (server.app.config.options.limits.stanza_bytes_before_login + 1)
+    assert ended(await plain.ask(much, sid=page.sid)) == "policy-violation"
+    assert ended(await page.ask(type="terminate")) == ""
+
+
 async def test_one_address_has_so_many_sessions(make_server: MakeServer, http: aiohttp.ClientSession) -> None:
     server = await make_server("[limits]\nconnections_per_address = 2")
     for _ in range(2):

@@ -14,7 +14,7 @@ import math
 import re
 import secrets
 from collections.abc import Callable, Collection
-from typing import Any, Final, cast
+from typing import Any, Final, NoReturn, cast
 
 from aiohttp import web
 
@@ -104,18 +104,27 @@ class Bosh:
             async with asyncio.timeout(_BODY_SECONDS):
                 while chunk := await request.content.readany():
                     data += chunk
-                    if before == most < len(data) and self._is_logged_in(bytes(data)):
-                        most += settings.after.max_bytes
+                    if before == most < len(data):
+                        connection = self._find(bytes(data))
+                        if connection is not None and connection.authenticated:
+                            most += settings.after.max_bytes
                     if len(data) > most:
-                        raise Terminated("policy-violation")
+                        self._refuse(bytes(data), request)
         except TimeoutError:
             raise Terminated("bad-request") from None
         return read_body(bytes(data), settings.before)
 
-    def _is_logged_in(self, beginning: bytes) -> bool:
-        """Whether what begins so is a request of a client that has logged in."""
-        connection = self.connections.get(read_sid(beginning, self.clients.settings.before))
-        return connection is not None and connection.authenticated
+    def _find(self, beginning: bytes) -> BoshConnection | None:
+        """Whose request it is that begins so."""
+        return self.connections.get(read_sid(beginning, self.clients.settings.before))
+
+    def _refuse(self, beginning: bytes, request: Request) -> NoReturn:
+        """The request is too large: its client is told that the session is over, and so it is (§17.2)."""
+        error = Terminated("policy-violation")
+        connection = self._find(beginning)
+        if connection is not None and (request.secure or not connection.secure):
+            connection.refuse(error)
+        raise error
 
     def _create(self, first: bosh.Request, request: Request) -> BoshConnection:
         sid = secrets.token_urlsafe(_SID_BYTES)
@@ -196,6 +205,11 @@ class BoshConnection(ClientConnection):
             self.http.dropped(slot, loop.time())
             self._settle()
             raise
+
+    def refuse(self, error: Terminated) -> None:
+        """A request broke a rule before it was read."""
+        self.http.close(error.condition)
+        self._break_off(error)
 
     def _break_off(self, error: Terminated) -> None:
         """The rules of the session were broken: it is over, as if the link had been cut."""

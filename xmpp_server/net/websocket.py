@@ -187,6 +187,9 @@ class _Transport:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._task = None
-        if not task.cancelled() and task.exception() is not None:
+        if task.cancelled() or task.exception() is not None:
             self.abort()
-        self._connection.resume_writing()
+        else:
+            self._go_on()  # a connection that closes does not wait, and may have come before this
+        if self._task is None:
+            self._connection.resume_writing()

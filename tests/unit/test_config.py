@@ -92,6 +92,27 @@ def test_every_mistake_of_a_file_is_reported_at_once_with_file_key_and_what_was_
     }
 
 
+@pytest.mark.parametrize(
+    ("paths", "option", "expected"),
+    [
+        ("bosh = '/a'\nwebsocket = '/a'", "bosh", "expected another path than that of websocket, got '/a'"),
+        ("bosh = '/xmpp-websocket'", "bosh", "expected another path than that of websocket, got '/xmpp-websocket'"),
+        (
+            "websocket = '/.well-known/host-meta'",
+            "websocket",
+            "expected a path outside of /.well-known/, got '/.well-known/host-meta'",
+        ),
+    ],
+)
+def test_two_things_at_one_path_are_a_mistake(tmp_path: Path, paths: str, option: str, expected: str) -> None:
+    assert mistakes(tmp_path, f"[http]\n{paths}") == {f"http.{option}": expected}
+
+
+def test_nothing_is_served_at_no_path(tmp_path: Path) -> None:
+    options = read(tmp_path, "[http]\nbosh = ''\nwebsocket = ''").options.http
+    assert (options.bosh, options.websocket) == ("", "")
+
+
 def test_a_mistake_is_printed_after_the_name_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, "[sasl]\niterations = 4096")

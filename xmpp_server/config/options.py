@@ -189,6 +189,11 @@ class Http(msgspec.Struct, frozen=True):
                 ip_network(proxy)
             except ValueError:
                 raise OptionError("proxies", f"expected IP addresses or networks, got {proxy!r}") from None
+        if self.bosh and self.bosh == self.websocket:
+            raise OptionError("bosh", f"expected another path than that of websocket, got {self.bosh!r}")
+        for option, path in (("websocket", self.websocket), ("bosh", self.bosh)):
+            if path.startswith("/.well-known/"):  # RFC 8615 §3: names there are registered; host-meta is ours
+                raise OptionError(option, f"expected a path outside of /.well-known/, got {path!r}")
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from base64 import b64encode
+from collections.abc import AsyncIterator
 from typing import Final
 
 import aiohttp
@@ -37,7 +38,7 @@ class Page:
         self._ssl = ssl.create_default_context(cafile=str(server.certificate))
         self._ssl.check_hostname = False
 
-    async def post(self, data: str | bytes) -> Element | None:
+    async def post(self, data: str | bytes | AsyncIterator[bytes]) -> Element | None:
         """The answer to any body; None if it is no XML."""
         async with (
             asyncio.timeout(DEADLINE),
@@ -78,9 +79,12 @@ class Page:
         body = await self.ask(**{"to": "localhost", "xmpp:restart": "true"})
         assert body.child(ns.STREAMS, "features") is not None
 
-    async def bind(self, name: str, **attrs: str) -> None:
-        """A session of this account with a resource."""
+    async def bind(self, name: str, **attrs: str) -> str:
+        """A session of this account with a resource; returns its address."""
         await self.log_in(name, **attrs)
         body = await self.ask(f"<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='{ns.BIND}'/></iq>")
         (answer,) = body
         assert (answer.ns, answer.get("type")) == (ns.CLIENT, "result")
+        bound = answer.child(ns.BIND, "bind")
+        assert bound is not None
+        return bound.child_text(ns.BIND, "jid")

@@ -13,8 +13,9 @@ import pytest_asyncio
 from tests.server.bosh_client import Page
 from tests.server.conftest import MakeServer
 from tests.server.raw_client import RawClient
-from tests.server.running import RunningServer
+from tests.server.running import ADDRESS, RunningServer
 from tests.waiting import until
+from xmpp_server.net import bosh
 from xmpp_server.protocol import ns
 from xmpp_server.protocol.element import Element
 
@@ -79,17 +80,26 @@ async def test_what_arrives_while_no_request_waits_goes_out_with_the_next(
     assert said == ["1", "2"]
 
 
-async def test_a_session_is_resumed_by_another_one(people: RunningServer, http: aiohttp.ClientSession) -> None:
+async def test_a_session_is_resumed_by_another_one_which_hears_what_was_missed(
+    people: RunningServer, http: aiohttp.ClientSession
+) -> None:
     romeo = Page(http, people)
-    await romeo.bind("romeo")
+    jid = await romeo.bind("romeo")
     (enabled,) = await romeo.ask("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
     juliet = await RawClient.login(people, "juliet")
+    await juliet.send(MESSAGE.format(to=jid, body="before"))
+    (message,) = await romeo.ask()
+    assert message.child_text(ns.CLIENT, "body") == "before"
     assert ended(await romeo.ask(rid="1", sid=romeo.sid)) == "item-not-found"  # the link is cut
-    await juliet.send(MESSAGE.format(to="romeo@localhost", body="meanwhile"))
+    await juliet.send(MESSAGE.format(to=jid, body="meanwhile"))
     again = Page(http, people)
     await again.log_in("romeo")
-    body = await again.ask(f"<resume xmlns='urn:xmpp:sm:3' previd='{enabled.get('id')}' h='0'/>")
-    assert next(child.name for child in body) == "resumed"
+    heard = list(await again.ask(f"<resume xmlns='urn:xmpp:sm:3' previd='{enabled.get('id')}' h='0'/>"))
+    while sum(child.name == "message" for child in heard) < 2:
+        heard += await again.ask()
+    assert heard[0].name == "resumed"
+    said = [child.child_text(ns.CLIENT, "body") for child in heard if child.name == "message"]
+    assert said == ["before", "meanwhile"]
 
 
 async def test_a_request_whose_answer_was_lost_gets_it_again(
@@ -319,6 +329,37 @@ async def test_one_address_has_so_many_sessions(make_server: MakeServer, http: a
     assert len(server.connections) == 2
 
 
+async def test_behind_a_proxy_its_clients_are_counted(make_server: MakeServer, http: aiohttp.ClientSession) -> None:
+    server = await make_server(f"[limits]\nconnections_per_address = 1\n[http]\nproxies = ['{ADDRESS}']")
+    pages = [Page(http, server) for _ in range(3)]
+    for page, client in zip(pages, ("192.0.2.1", "192.0.2.2", "192.0.2.2"), strict=True):
+        page.headers["X-Forwarded-For"] = client
+    for page in pages[:2]:
+        assert (await page.create()).get("sid")
+    assert ended(await pages[2].create()) == "policy-violation"
+    assert sorted(connection.address for connection in server.connections) == ["192.0.2.1", "192.0.2.2"]
+
+
+async def test_a_body_that_trickles_is_cut_off(
+    server: RunningServer, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the time that a session may be silent for; whoever has no session has nothing else to be cut off by."""
+    assert server.app.config.options.http.bosh_inactivity_seconds > bosh._BODY_SECONDS
+    monkeypatch.setattr(bosh, "_BODY_SECONDS", 0.5)
+    clock = asyncio.get_running_loop().time
+
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.05)
+
+    started = clock()
+    body = await Page(http, server).post(trickle())
+    assert body is not None
+    assert ended(body) == "bad-request"
+    assert clock() - started >= 0.5
+
+
 async def test_who_does_not_log_in_is_told_so_and_goes(make_server: MakeServer, http: aiohttp.ClientSession) -> None:
     server = await make_server("[limits]\nlogin_seconds = 1")
     page = Page(http, server)
@@ -352,9 +393,13 @@ async def test_pages_of_other_origins_are_turned_away(make_server: MakeServer, h
     await page.create()
     assert page.answer.headers["Access-Control-Allow-Origin"] == "*"
     page = Page(http, server)
-    page.headers["Origin"] = "https://evil.example"
-    assert await page.post(page.request(to="localhost")) is None
-    assert page.answer.status == 403
+    page.headers["Origin"] = f"https://{ADDRESS}:{server.https_port}"  # our own
+    assert (await page.create()).get("sid")
+    for origin in ("https://evil.example", f"https://{ADDRESS}", "null"):
+        page = Page(http, server)
+        page.headers["Origin"] = origin
+        assert await page.post(page.request(to="localhost")) is None
+        assert page.answer.status == 403
 
 
 async def test_answers_are_no_pages_whatever_type_is_asked_for(

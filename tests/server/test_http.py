@@ -241,6 +241,19 @@ async def test_a_certificate_is_exchanged_without_a_restart(
     assert await served() != before
 
 
+async def test_each_host_is_served_with_its_own_certificate(make_server: MakeServer) -> None:
+    """By the name that is asked for (RFC 6066 §3); by any other the first host's."""
+    server = await make_server('[hosts."localhost"]\n[hosts."b.example"]')
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for asked, served in (("b.example", "b.example"), ("localhost", "localhost"), ("c.example", "localhost")):
+        _, writer = await asyncio.open_connection(ADDRESS, server.https_port, ssl=context, server_hostname=asked)
+        certificate = writer.get_extra_info("ssl_object").getpeercert(True)
+        writer.close()
+        file = server.app.config.certificate_files(served)[0]
+        assert certificate == ssl.PEM_cert_to_DER_cert(file.read_text())
+
+
 async def test_what_begins_to_speak_tls_and_stops_leaves_no_place_taken(make_server: MakeServer) -> None:
     server = await make_server("[http]\nconnections_per_address = 1")
     for sent in (b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"):

@@ -38,11 +38,13 @@ class Tab:
         self.socket = socket
 
     @classmethod
-    async def connect(cls, http: aiohttp.ClientSession, server: RunningServer, **more: Any) -> Tab:
+    async def connect(
+        cls, http: aiohttp.ClientSession, server: RunningServer, path: str = "/xmpp-websocket", **more: Any
+    ) -> Tab:
         context = ssl.create_default_context(cafile=str(server.certificate))
         context.check_hostname = False
-        url = f"https://{ADDRESS}:{server.https_port}/xmpp-websocket"
-        return cls(await http.ws_connect(url, protocols=("xmpp",), ssl=context, **more))
+        url = f"https://{ADDRESS}:{server.https_port}{path}"
+        return cls(await http.ws_connect(url, **({"protocols": ("xmpp",), "ssl": context} | more)))
 
     async def say(self, message: str) -> None:
         await self.socket.send_str(message)
@@ -68,11 +70,15 @@ class Tab:
         assert (await self.hear()).name == "success"
         await self.open()
 
-    async def bind(self, name: str) -> None:
+    async def bind(self, name: str) -> str:
+        """Log in; returns the address."""
         await self.log_in(name)
         await self.say(f"<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='{ns.BIND}'/></iq>")
         answer = await self.hear()
         assert (answer.ns, answer.get("type")) == (ns.CLIENT, "result")
+        bound = answer.child(ns.BIND, "bind")
+        assert bound is not None
+        return bound.child_text(ns.BIND, "jid")
 
 
 def _plain(name: str) -> str:
@@ -95,17 +101,28 @@ async def test_a_page_logs_in_and_chats_with_who_is_connected_otherwise(
     assert await romeo.ended() == 1000
 
 
-async def test_a_session_is_resumed_over_another_socket(server: RunningServer, http: aiohttp.ClientSession) -> None:
+async def test_a_session_is_resumed_over_another_socket_which_hears_what_was_missed(
+    server: RunningServer, http: aiohttp.ClientSession
+) -> None:
     await server.account("romeo")
+    await server.account("juliet")
+    juliet = await RawClient.login(server, "juliet")
     romeo = await Tab.connect(http, server)
-    await romeo.bind("romeo")
+    jid = await romeo.bind("romeo")
     await romeo.say("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
     id = (await romeo.hear()).get("id")
+    await juliet.send(f"<message to='{jid}'><body>before</body></message>")
+    assert (await romeo.hear()).child_text(ns.CLIENT, "body") == "before"
     await romeo.socket.close()
+    await until(lambda: len(server.connections) == 1)
+    await juliet.send(f"<message to='{jid}'><body>meanwhile</body></message>")
     again = await Tab.connect(http, server)
     await again.log_in("romeo")
     await again.say(f"<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>")
     assert (await again.hear()).name == "resumed"
+    for body in ("before", "meanwhile"):
+        message = await again.hear()
+        assert (message.name, message.child_text(ns.CLIENT, "body")) == ("message", body)
 
 
 async def test_what_is_no_element_is_answered_by_an_error(server: RunningServer, http: aiohttp.ClientSession) -> None:
@@ -233,10 +250,22 @@ async def fragment(tab: Tab, data: bytes, kind: aiohttp.WSMsgType, *, last: bool
 async def test_pages_of_other_origins_are_turned_away(make_server: MakeServer, http: aiohttp.ClientSession) -> None:
     server = await make_server("[http]\norigins = ['https://chat.example']")
     await Tab.connect(http, server, origin="https://chat.example")
+    await Tab.connect(http, server, origin=f"https://{ADDRESS}:{server.https_port}")  # our own
     await Tab.connect(http, server)
-    with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
-        await Tab.connect(http, server, origin="https://evil.example")
-    assert raised.value.status == 403
+    for origin in ("https://evil.example", f"https://{ADDRESS}", "null"):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+            await Tab.connect(http, server, origin=origin)
+        assert raised.value.status == 403
+
+
+async def test_the_protocol_is_xmpp_and_no_other(server: RunningServer, http: aiohttp.ClientSession) -> None:
+    """RFC 7395 §3.1: who does not offer it does not speak it."""
+    tab = await Tab.connect(http, server, protocols=("chat", "xmpp"))
+    assert tab.socket.protocol == "xmpp"
+    for protocols in ((), ("chat",), ("xmpp2",)):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+            await Tab.connect(http, server, protocols=protocols)
+        assert raised.value.status == 400
 
 
 async def test_one_address_has_so_many_connections(make_server: MakeServer, http: aiohttp.ClientSession) -> None:

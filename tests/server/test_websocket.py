@@ -56,8 +56,9 @@ class Tab:
 
     async def ended(self) -> int | None:
         async with asyncio.timeout(DEADLINE):
-            assert (await self.socket.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
-        return self.socket.close_code
+            message = await self.socket.receive()
+        assert message.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+        return message.data if message.type is aiohttp.WSMsgType.CLOSE else self.socket.close_code
 
     async def open(self) -> Element:
         await self.say(OPEN)
@@ -140,6 +141,32 @@ async def test_octets_end_the_socket(server: RunningServer, http: aiohttp.Client
     romeo = await Tab.connect(http, server)
     await romeo.socket.send_bytes(OPEN.encode())
     assert await romeo.ended() == 1003
+
+
+@pytest.mark.parametrize(
+    "frame", [b"\x81\x7e" + len(OPEN).to_bytes(2) + OPEN.encode(), b"\x89\x00", b"\x8a\x00", b"\x88\x00"]
+)
+async def test_what_is_not_masked_ends_the_socket(
+    server: RunningServer, http: aiohttp.ClientSession, frame: bytes
+) -> None:
+    """RFC 6455 §5.1: the server MUST close the connection, and may say so by 1002."""
+    romeo = await Tab.connect(http, server, autoping=False)
+    await romeo.open()
+    write(romeo, frame)
+    await romeo.say(CLOSE)
+    assert await romeo.ended() == 1002
+    await until(lambda: not server.connections)
+
+
+async def test_what_came_before_it_is_handled(server: RunningServer, http: aiohttp.ClientSession) -> None:
+    """Also where there is more of it than is read at once."""
+    romeo = await Tab.connect(http, server, autoping=False)
+    count = 1500
+    write(romeo, (b"\x89\x80" + bytes(4)) * count + b"\x89\x00")
+    async with asyncio.timeout(DEADLINE):
+        for _ in range(count):
+            assert (await romeo.socket.receive()).type is aiohttp.WSMsgType.PONG
+    assert await romeo.ended() == 1002
 
 
 async def test_fragments_are_one_message_and_have_its_limit(server: RunningServer, http: aiohttp.ClientSession) -> None:
@@ -242,9 +269,14 @@ async def test_nothing_is_compressed_so_nothing_bursts(server: RunningServer, ht
 async def fragment(tab: Tab, data: bytes, kind: aiohttp.WSMsgType, *, last: bool = False) -> None:
     """A masked frame of a message (RFC 6455 §5.4); the mask is of zeros."""
     length = bytes([0x80 | len(data)]) if len(data) < 126 else b"\xff" + len(data).to_bytes(8, "big")
+    write(tab, bytes([(0x80 if last else 0) | kind]) + length + bytes(4) + data)
+
+
+def write(tab: Tab, data: bytes) -> None:
+    """Octets of frames."""
     transport = tab.socket._conn.transport  # type: ignore[union-attr]
     assert transport is not None
-    transport.write(bytes([(0x80 if last else 0) | kind]) + length + bytes(4) + data)
+    transport.write(data)
 
 
 async def test_pages_of_other_origins_are_turned_away(make_server: MakeServer, http: aiohttp.ClientSession) -> None:

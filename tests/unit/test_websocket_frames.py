@@ -62,3 +62,18 @@ def test_a_frame_counts_as_soon_as_its_header_is_there_and_its_octets_go_on_at_o
     begin = frame(TEXT, 70_000)[:11]
     frames.feed_data(begin)
     assert (taken.frames, taken.data) == (1, begin)
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 1_000_000])
+@pytest.mark.parametrize(
+    "unmasked", [b"\x81\x02ab", b"\x89\x00", b"\x88\x02\x03\xe8", b"\x81\x7e\x01\x00" + b"a" * 256]
+)
+def test_a_frame_that_is_not_masked_is_a_wrong_one_and_the_last(taken: Taken, unmasked: bytes, piece: int) -> None:
+    """§5.1"""
+    before = frame(TEXT, 300) + frame(PING, 0)
+    data = before + unmasked + frame(TEXT, 1)
+    frames = Frames(taken, taken.came)
+    for start in range(0, len(data), piece):
+        frames.feed_data(data[start : start + piece])
+    assert taken.data == before + b"\x83\x80"
+    assert (taken.octets, taken.frames) == (len(data), 3)

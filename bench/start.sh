@@ -7,6 +7,7 @@
 #      DIRECT_TLS_PORT: without it there is no such port
 #      HTTP_PORT, HTTPS_PORT: without them there are no such ports
 #      MAM=0|1: the archive, off without it
+#      TURN_SECRET: of the TURN services; without it they have the name and the password that a play expects, for ever
 set -euo pipefail
 [ $# = 2 ] || { echo "usage: start.sh DIR PORT" >&2; exit 2; }
 SERVER="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.venv/bin/xmpp-server"
@@ -19,6 +20,10 @@ DIRECT_TLS="enabled = false"; [ -z "${DIRECT_TLS_PORT:-}" ] || DIRECT_TLS="port 
 ARCHIVE=false; [ "${MAM:-0}" = 0 ] || ARCHIVE=true
 HTTP="enabled = false"; [ -z "${HTTP_PORT:-}" ] || HTTP="port = $HTTP_PORT"
 HTTPS="enabled = false"; [ -z "${HTTPS_PORT:-}" ] || HTTPS="port = $HTTPS_PORT"
+JOHN="username = 'john'
+password = 'password'"
+JANE=${JOHN/john/jane}
+[ -z "${TURN_SECRET:-}" ] || JOHN="secret = '$TURN_SECRET'" JANE="secret = '$TURN_SECRET'"
 DATABASE=""; [ -z "${DATABASE_URL:-}" ] || DATABASE="url = '$DATABASE_URL'"
 (umask 077; cat > "$D/xmpp-server.toml" <<TOML
 [server]
@@ -101,14 +106,12 @@ port = 9876
 type = "turn"
 host = "default.example"
 port = 9876
-username = "john"
-password = "password"
+$JOHN
 [[modules.external_services.services]]
 type = "turn"
 host = "default.example"
 port = 9876
-username = "jane"
-password = "password"
+$JANE
 [[modules.external_services.services]]
 type = "ftp"
 host = "default.example"

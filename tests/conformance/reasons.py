@@ -22,7 +22,6 @@ REASONS: Final = {
     "IoTDiscoveryIntegrationTest.*": "not built yet: a registry of things",
     "RFC6121Section2_6a_*.testRosterPushOrder": _OBJECTS,
     "RFC6121Section2_6a_*.testRosterInterimPushesAreCondensed": _OBJECTS,
-    "*WithoutInitialPresence": "The suite sends initial presence itself on every connection, and so never runs these.",
     "PingServerIntegrationTest.pingServerWithoutSupport*": (
         "Asks what a server without XEP-0199 does; this one has it (the cases with support pass)."
     ),
@@ -33,9 +32,6 @@ REASONS: Final = {
     "ExternalServiceDiscoveryIntegrationTest.requestSelectedServicesTest": (
         "Wants the attribute `type` on the answer, which only an example of XEP-0215 has; the play `extdisco` wants it "
         "to be absent."
-    ),
-    "ExternalServiceDiscoveryIntegrationTest.requestAllExpiryTimestamps*": (
-        "Needs credentials that expire; those of the play `extdisco`, with which the server is started, do not."
     ),
     "ExtendedChannelSearchIntegrationTest.testSubmitNoFields": (
         "Not possible where the form has default values. XEP-0433 §5: “the Search Service MUST include all fields it "

@@ -56,8 +56,9 @@ def installed(server: Server) -> bool:
 
 
 @contextmanager
-def running(server: Server, folder: Path, beside: int = 0) -> Iterator[Running]:
-    """Start it with fresh data in this folder, and stop it in the end; `beside` keeps the ports of two starts apart."""
+def running(server: Server, folder: Path, beside: int = 0, **more: str) -> Iterator[Running]:
+    """Start it with fresh data in this folder, and stop it in the end; `beside` keeps the ports of two starts apart,
+    `more` is what the script is told besides."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     started = Running(server, folder, *_free_ports(server.ports + beside, 4))
@@ -68,6 +69,7 @@ def running(server: Server, folder: Path, beside: int = 0) -> Iterator[Running]:
         "HTTP_PORT": str(started.http),
         "HTTPS_PORT": str(started.https),
         "DIRECT_TLS_PORT": str(started.direct_tls),
+        **more,
     }
     script = ROOT / "bench" / server.script
     output = subprocess.run(

@@ -40,10 +40,20 @@ def run(jar: Path, server: Running, folder: Path) -> Results:
     """All tests; those that failed once more."""
     results = _run(jar, server, folder / "all")
     results = best(results, _as_administrator(jar, server, folder))
+    silent = [case for case in results if case.endswith("WithoutInitialPresence")]
+    results = best(results, _run(jar, server, folder / "silent", tests=silent, options=["-DwithoutPresence=true"]))
     again = failed(results)
     if again:
         results = best(results, _run(jar, server, folder / "again", tests=again))
     return results
+
+
+def expiring(jar: Path, server: Running, folder: Path) -> Results:
+    """The tests of credentials that expire, on a server that has such."""
+    tests = [
+        f"ExternalServiceDiscoveryIntegrationTest.requestAllExpiryTimestamps{each}Test" for each in ("Valid", "Zulu")
+    ]
+    return _run(jar, server, folder / "expiring", tests=tests)
 
 
 def cases(work: Path) -> Results:
@@ -81,6 +91,7 @@ def _run(
     tests: Iterable[str] = (),
     specifications: Iterable[str] = (),
     more: dict[str, str] | None = None,
+    options: Iterable[str] = (),
 ) -> Results:
     folder.mkdir(parents=True, exist_ok=True)
     properties = {**_PROPERTIES, **(more or {})}
@@ -88,7 +99,8 @@ def _run(
     properties["enabledSpecifications"] = ",".join(specifications)
     text = "".join(f"{name}={value}\n" for name, value in properties.items() if value)
     (folder / "properties").write_text(text)  # which the suite reads from where it is started
-    command = ["java", "-cp", str(jar), f"-Dport={server.port}", f"-DlogDir={folder}", *_trust(server, folder), "Suite"]
+    options = [*options, f"-Dport={server.port}", f"-DlogDir={folder}", *_trust(server, folder)]
+    command = ["java", "-cp", str(jar), *options, "Suite"]
     with (folder / "out.log").open("wb") as log:
         try:
             subprocess.run(

@@ -21,7 +21,12 @@ public class Suite {
         SignalOmemoService.acknowledgeLicense();
         SignalOmemoService.setup();
         final int port = Integer.getInteger("port", 5222);
-        final Consumer<ConnectionConfiguration.Builder<?, ?>> setPort = builder -> builder.setPort(port);
+        // Some tests are of clients that have sent no presence, and look whether the connections were told to send any.
+        final boolean sendPresence = !Boolean.getBoolean("withoutPresence");
+        final Consumer<ConnectionConfiguration.Builder<?, ?>> setPort = builder -> {
+            builder.setPort(port);
+            builder.setSendPresence(sendPresence);
+        };
         // The framework takes a descriptor of its own for "tcp" unless defaultConnection and enabledConnections name it.
         XmppConnectionManager.addConnectionDescriptor(
             XmppConnectionDescriptor.buildWith(XMPPTCPConnection.class, XMPPTCPConnectionConfiguration.class,

@@ -214,6 +214,29 @@ async def test_a_connection_that_breaks_while_it_goes_back_to_the_pool_hurts_nob
     await servers.postgresql.give_back(url)
 
 
+async def test_a_connection_that_breaks_before_it_is_closed_hurts_nobody(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart of the database one is found to be broken, and all are given up."""
+    url = await servers.postgresql.take()
+    driver = await postgresql.connect(url)
+
+    async def work(transaction: Transaction) -> int:
+        return len(await transaction.all(Statement(text("SELECT 1"))))
+
+    async def close(self: asyncpg.Connection, **_: object) -> None:
+        self.terminate()
+        raise BrokenPipeError
+
+    assert await driver.read(work) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "close", close)
+        await driver._renew()
+    assert await driver.read(work) == 1
+    await driver.close()
+    await servers.postgresql.give_back(url)
+
+
 async def test_closing_does_not_wait_for_ever_for_a_database_that_hangs(
     impatient: None, store: Store, romeo: JID, database_url: str
 ) -> None:

@@ -188,7 +188,8 @@ class PostgreSQLDriver(Driver):
         await self._release_idle()
 
     async def _give_back(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
-        with suppress(asyncpg.InternalClientError):  # it broke on its way back, and the pool let go of it by itself
+        # it broke on its way back, or before it could be closed, and the pool let go of it by itself
+        with suppress(asyncpg.InternalClientError, OSError):
             await self._pool.release(connection)
 
     async def _release_idle(self) -> None:

@@ -116,9 +116,8 @@ class Transfers:
         start, end, status = 0, upload.size, 200
         wanted = request.headers.get("Range", "") if request.method == "GET" else ""  # a HEAD has none (§14.2)
         match = _RANGE.fullmatch(wanted) if request.headers.get("If-Range", etag) == etag else None
-        if match is not None and not (
-            match[1] and match[2] and int(match[2]) < int(match[1])
-        ):  # that is none (§14.1.1)
+        backwards = match and match[1] and match[2] and int(match[2]) < int(match[1])  # that is none (§14.1.1)
+        if match and not backwards:
             span = _span(match[1], match[2], upload.size)
             if span is None:
                 return web.Response(status=416, headers={"Content-Range": f"bytes */{upload.size}"})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest_asyncio
+
 from xmpp_server.protocol.element import Element
 
 from .test_pep import NS, OWNER, condition
-from .world import Client
+from .world import Client, World
 
 SERVICE = "pubsub.localhost"
 ADMINS = "[hosts.localhost]\nadmins = ['admin']\n"
@@ -14,6 +16,16 @@ EVENT = f"{NS}#event"
 COMMANDS = "http://jabber.org/protocol/commands"
 PENDING = f"{NS}#get-pending"
 INFO = "http://jabber.org/protocol/disco#info"
+
+
+@pytest_asyncio.fixture
+async def admin(world: World) -> Client:
+    return await world.login("admin@localhost/desk")
+
+
+@pytest_asyncio.fixture
+async def juliet(world: World) -> Client:
+    return await world.login("juliet@localhost/balcony")
 
 
 def form(form_type: str, kind: str = "submit", **values: str | tuple[str, ...]) -> str:

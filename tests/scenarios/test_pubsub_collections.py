@@ -26,11 +26,13 @@ from .pubsub import (
     EVENT,
     INFO,
     SERVICE,
+    admin,
     affiliate,
     ask,
     configure,
     create,
     form,
+    juliet,
     listed,
     refused,
     subscribe,
@@ -39,6 +41,8 @@ from .pubsub import (
 )
 from .test_pep import NS, OWNER, publish
 from .world import Client, World
+
+__all__ = ["admin", "juliet"]
 
 ITEMS = "http://jabber.org/protocol/disco#items"
 SHIM = "http://jabber.org/protocol/shim"
@@ -49,16 +53,6 @@ HOST = JID.parse(SERVICE)
 @pytest_asyncio.fixture
 async def world(make_world: MakeWorld) -> World:
     return await make_world(COLLECTIONS)
-
-
-@pytest_asyncio.fixture
-async def admin(world: World) -> Client:
-    return await world.login("admin@localhost/desk")
-
-
-@pytest_asyncio.fixture
-async def juliet(world: World) -> Client:
-    return await world.login("juliet@localhost/balcony")
 
 
 def engine_of(world: World) -> Engine:
@@ -380,17 +374,18 @@ async def test_a_deletion_counts_in_which_the_option_comes_back(
     world: World, admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await tree(admin)
-    engine, deleting = engine_of(world), asyncio.Event()
+    engine, begun, deleting = engine_of(world), asyncio.Event(), asyncio.Event()
     delete_in_storage = engine.store.delete
 
     async def slow(owner: JID, node: str) -> bool:
+        begun.set()
         await deleting.wait()
         return await delete_in_storage(owner, node)
 
     monkeypatch.setattr(engine.store, "delete", slow)
     world.reconfigure(ADMINS)
     task = asyncio.ensure_future(engine.delete(HOST, "blogs"))
-    await asyncio.sleep(0.05)
+    await begun.wait()
     world.reconfigure(COLLECTIONS)
     assert await nodes(admin) == ["top"]
     deleting.set()
@@ -422,15 +417,16 @@ async def test_what_is_still_being_committed_counts_though_nobody_waits_for_it(
     await tree(admin)
     await create(admin, "alone")
     collections, driver, committing = engine_of(world).collections, world.store.database._driver, asyncio.Event()
-    commit = driver.commit
+    commit, begun = driver.commit, asyncio.Event()
 
     async def slow(units: Sequence[Unit]) -> None:
+        begun.set()
         await committing.wait()
         await commit(units)
 
     monkeypatch.setattr(driver, "commit", slow)
     linking = asyncio.ensure_future(collections.link(HOST, "blogs", ["alone"], [], JID.parse("admin@localhost")))
-    await asyncio.sleep(0.05)
+    await begun.wait()
     linking.cancel()
     reading = asyncio.ensure_future(collections.graph(HOST))
     await asyncio.sleep(0.05)
@@ -467,9 +463,10 @@ async def test_what_was_published_first_is_told_first_while_the_graph_is_read(
     await configure(admin, "news", max_items="3")
     await subscribe(juliet, "blogs", subscription_type="items")
     engine, reading, changing = engine_of(world), asyncio.Event(), asyncio.Event()
-    links_in_storage, link_in_storage = engine.store.links, engine.store.link
+    links_in_storage, link_in_storage, begun = engine.store.links, engine.store.link, asyncio.Event()
 
     async def slow_links(owner: JID) -> Sequence[Link]:
+        begun.set()
         await reading.wait()
         return await links_in_storage(owner)
 
@@ -482,7 +479,7 @@ async def test_what_was_published_first_is_told_first_while_the_graph_is_read(
     engine.collections._graphs.clear()  # as it is after a start
     by = JID.parse("admin@localhost")
     tasks = [asyncio.ensure_future(engine.collections.link(HOST, "top", ["news"], [], by))]
-    await asyncio.sleep(0.05)
+    await begun.wait()
     for id in "23":
         tasks.append(asyncio.ensure_future(engine.publish(HOST, "news", [Item(id, b"<x xmlns='x:y'/>", by)])))
         await asyncio.sleep(0.05)

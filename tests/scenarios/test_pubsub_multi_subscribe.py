@@ -21,11 +21,13 @@ from .pubsub import (
     COLLECTIONS,
     EVENT,
     SERVICE,
+    admin,
     affiliate,
     ask,
     configure,
     create,
     form,
+    juliet,
     listed,
     refused,
     subscription,
@@ -36,6 +38,8 @@ from .test_pep import NS, OWNER, condition, items, publish
 from .test_pubsub_lists import page, said
 from .test_pubsub_subscriptions import answer, request_of
 from .world import Client, World
+
+__all__ = ["admin", "juliet"]
 
 SHIM = "http://jabber.org/protocol/shim"
 OFF = COLLECTIONS
@@ -48,16 +52,6 @@ INVALID = ("not-acceptable", "invalid-subid")
 @pytest_asyncio.fixture
 async def world(make_world: MakeWorld) -> World:
     return await make_world(ON)
-
-
-@pytest_asyncio.fixture
-async def admin(world: World) -> Client:
-    return await world.login("admin@localhost/desk")
-
-
-@pytest_asyncio.fixture
-async def juliet(world: World) -> Client:
-    return await world.login("juliet@localhost/balcony")
 
 
 async def subscribe(client: Client, node: str = "news", jid: str = "", **options: str | tuple[str, ...]) -> str:
